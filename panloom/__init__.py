@@ -1,0 +1,29 @@
+"""panloom weaves sharp and spectral images into one: pansharpening of real scenes of any size.
+
+>>> import panloom
+>>> panloom.__version__
+'0.1.0'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from panloom.run.fuse import fuse
+    from panloom.run.report import Report
+    from panloom.run.sharpen import sharpen
+
+__version__ = "0.1.0"
+
+__all__ = ["Report", "__version__", "fuse", "sharpen"]
+
+_HOMES = {"fuse": "panloom.run.fuse", "sharpen": "panloom.run.sharpen", "Report": "panloom.run.report"}
+
+
+def __getattr__(name: str) -> object:
+    """Public names are imported when they are first asked for, so that `import panloom` stays quick (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'panloom' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,198 @@
+"""What is written: type, no-data and tags of the output, decided from the inputs and the user's words."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from panloom import __version__
+from panloom.errors import OptionError, OutputError
+from panloom.run._tiles import Numbers
+from panloom.scene import Opened, Scene
+from panloom.scene.writer import GeoTiffWriter, Profile, TileEncoder
+
+DRIVERS = {"geotiff": "GTiff", "cog": "COG"}
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The user's words about the output; see `panloom.run.sharpen.sharpen`."""
+
+    path: str
+    format: str = "geotiff"
+    dtype: str | None = None
+    nodata: float | str | None = None
+    creation: Mapping[str, str] | None = None
+    overviews: bool = True
+    overwrite: bool = False
+    resume: bool = False
+
+    def check(self, inputs: Sequence[str]) -> None:
+        """Refuse what can be refused before any file is opened.
+
+        Raises:
+            OutputError: the output is one of the inputs.
+            OptionError: unknown format or type.
+        """
+        if self.format not in DRIVERS:
+            raise OptionError(f"format is geotiff or cog; given: {self.format!r}")
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise OptionError(f"no such output type: {self.dtype!r}; known: {', '.join(DTYPES)}")
+        for path in inputs:
+            if os.path.realpath(path) == os.path.realpath(self.path):
+                raise OutputError(f"the output {self.path} is one of the inputs; name another file")
+
+
+def open_writer(
+    opened: Opened, target: Target, method: str, options: Mapping[str, object], seed: int, size: int
+) -> tuple[GeoTiffWriter, TileEncoder, Numbers]:
+    """The writer of a run, the encoder of its tiles, and how values become stored numbers.
+
+    Raises:
+        OutputError: the output cannot be written.
+        OptionError: the no-data value does not fit the type.
+    """
+    numbers, mask = _numbers(opened, target)
+    profile = _profile(opened, target, numbers, mask=mask, tags=_tags(opened.scene, method, options, seed), size=size)
+    key = _key(opened, method, options, seed)
+    writer = GeoTiffWriter(target.path, profile, key=key, overwrite=target.overwrite, resume=target.resume)
+    return writer, TileEncoder(profile), numbers
+
+
+def _numbers(opened: Opened, target: Target) -> tuple[Numbers, bool]:
+    """Output type and no-data value, and whether validity goes to a mask band."""
+    dtype = target.dtype or opened.ms[0].dtype
+    wanted = target.nodata
+    if isinstance(wanted, str):
+        if wanted.lower() == "mask":
+            return Numbers(dtype, None), True
+        wanted = _number(wanted)
+    if wanted is not None:
+        return Numbers(dtype, _fitting(wanted, dtype)), False
+    declared = _declared(opened, dtype)
+    if declared is not None:
+        return Numbers(dtype, declared), False
+    if not _may_be_invalid(opened.scene):
+        return Numbers(dtype, None), False
+    if any(any(r.masked) or r.alpha for r in (opened.pan, *opened.ms)):
+        return Numbers(dtype, None), True
+    return Numbers(dtype, _usual(dtype)), False
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError as error:
+        raise OptionError(f"nodata is a number, nan or mask; given: {word!r}") from error
+
+
+def _fitting(value: float, dtype: str) -> float:
+    kind = np.dtype(dtype)
+    if np.issubdtype(kind, np.floating):
+        return value
+    info = np.iinfo(kind)
+    if math.isnan(value) or value != int(value) or not info.min <= value <= info.max:
+        raise OptionError(f"nodata {value:g} does not fit {dtype} ({info.min} to {info.max}); see --dtype")
+    return value
+
+
+def _declared(opened: Opened, dtype: str) -> float | None:
+    """The inputs' own no-data value, MS first, if the output type can hold it."""
+    used = [(opened.ms[b.file], b.number) for b in opened.identity.bands]
+    values = [raster.nodata[number - 1] for raster, number in used] + [opened.pan.nodata[opened.pan.bands[0] - 1]]
+    for value in values:
+        if value is not None:
+            try:
+                return _fitting(value, dtype)
+            except OptionError:
+                continue
+    return None
+
+
+def _may_be_invalid(scene: Scene) -> bool:
+    """Some pixel of the output can lack PAN or MS."""
+    if not (scene.pan.all_valid and scene.ms.all_valid):
+        return True
+    layout = scene.layout
+    rows, cols = scene.grid.cells
+    ms_inside = all(
+        0 <= o and n + o <= size
+        for o, n, size in zip(layout.ms_origin, (rows, cols), scene.ms.size, strict=True)
+    )
+    pan_inside = all(
+        0 <= o and n + o <= size
+        for o, n, size in zip(layout.pan_origin, (scene.grid.height, scene.grid.width), scene.pan.size, strict=True)
+    )
+    return not (ms_inside and pan_inside)
+
+
+def _usual(dtype: str) -> float:
+    """0 for unsigned types, the lowest number for signed ones, NaN for floats."""
+    kind = np.dtype(dtype)
+    return math.nan if np.issubdtype(kind, np.floating) else float(np.iinfo(kind).min)
+
+
+def _profile(
+    opened: Opened, target: Target, numbers: Numbers, *, mask: bool, tags: Mapping[str, str], size: int
+) -> Profile:
+    layout = opened.scene.layout
+    used = [(opened.ms[b.file], b.number - 1) for b in opened.identity.bands]
+    return Profile(
+        height=layout.area.height,
+        width=layout.area.width,
+        count=len(used),
+        dtype=numbers.dtype,
+        crs=layout.grid.crs,
+        transform=layout.area_transform,
+        nodata=numbers.nodata,
+        descriptions=tuple(
+            raster.descriptions[k] or band.band.name
+            for (raster, k), band in zip(used, opened.identity.bands, strict=True)
+        ),
+        colors=tuple(_color(band.band.name) for band in opened.identity.bands),
+        scales=tuple(raster.scales[k] for raster, k in used),
+        offsets=tuple(raster.offsets[k] for raster, k in used),
+        tags=tags,
+        tile=size,
+        options=dict(target.creation or {}),
+        driver=DRIVERS[target.format],
+        overviews=target.overviews,
+        rpcs_from=opened.pan.path if opened.pan.rpcs and layout.grid.transform is None else None,
+        mask=mask,
+    )
+
+
+def _color(name: str) -> str:
+    """The colour interpretation that every GDAL knows for a band name."""
+    return name if name in ("red", "green", "blue") else "undefined"
+
+
+def _tags(scene: Scene, method: str, options: Mapping[str, object], seed: int) -> dict[str, str]:
+    """Provenance; nothing that differs between two runs of the same call."""
+    return {
+        "PANLOOM_VERSION": __version__,
+        "PANLOOM_METHOD": method,
+        "PANLOOM_OPTIONS": ",".join(f"{k}={v}" for k, v in sorted(options.items())) or "none",
+        "PANLOOM_SENSOR": scene.sensor.name,
+        "PANLOOM_WEIGHTS": "none",
+        "PANLOOM_SEED": str(seed),
+        "AREA_OR_POINT": "Area",
+    }
+
+
+def _key(opened: Opened, method: str, options: Mapping[str, object], seed: int) -> str:
+    """Tells two runs apart whose tiles must not be mixed: inputs as they lie on disk, scene, method, seed."""
+    inputs = []
+    for raster in (opened.pan, *opened.ms):
+        file = Path(raster.path)
+        stat = file.stat() if file.is_file() else None
+        inputs.append((raster.path, stat and stat.st_size, stat and stat.st_mtime_ns))
+    scene = opened.scene
+    settled = (scene.layout, scene.sensor, scene.bands, scene.units, scene.edge)
+    return repr((__version__, inputs, settled, method, sorted(options.items(), key=str), seed))

@@ -1,0 +1,105 @@
+"""What a run did, in a form that programs read: JSON, and tags of the output."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The measured offset of MS against what the files say, MS pixels, positive = further down / to the right.
+
+    Attributes:
+        row: rows.
+        col: columns.
+        confidence: 0 to 1; below 0.5 the numbers mean little.
+        corrected: the offset was corrected inside the interpolation.
+    """
+
+    row: float
+    col: float
+    confidence: float
+    corrected: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """The record of one sharpening.
+
+    Attributes:
+        inputs: PAN, then MS files.
+        output: the file that was written.
+        method: name of the method.
+        options: what was set by hand.
+        sensor: name, and how it was recognised.
+        bands: name, file band, and whether it was sharpened; and where the names come from.
+        grid: height, width, ratio, phase (row, col), CRS and transform of the output.
+        full_scale: DN that is 1 inside, and where the number comes from.
+        registration: None where it was not measured.
+        tiles: tiles in all, and those taken over from an interrupted run.
+        pixels: written, valid, filled (MS pixel missing, filled from neighbours), missing (PAN-valid without MS).
+        seconds: per stage.
+        peak_mb: largest resident memory of the process; None where the system does not tell.
+        device: where the computation ran.
+        threads: worker threads.
+        seed: of everything random.
+        warnings: everything the user should know.
+        cite: texts of the references.
+        versions: of panloom and what it stands on.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    method: str
+    options: dict[str, str]
+    sensor: dict[str, str]
+    bands: dict[str, object]
+    grid: dict[str, object]
+    full_scale: dict[str, object]
+    registration: Registration | None
+    tiles: dict[str, int]
+    pixels: dict[str, int]
+    seconds: dict[str, float]
+    peak_mb: float | None
+    device: str
+    threads: int
+    seed: int
+    warnings: tuple[str, ...]
+    cite: tuple[str, ...]
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+
+    def to_json(self) -> str:
+        """The record as indented JSON."""
+        return json.dumps(asdict(self), indent=2, default=str)
+
+    def write(self, path: str | Path) -> None:
+        """Write the JSON to a file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Versions of panloom, Python and the libraries whose numbers enter the result."""
+    names = ("panloom", "torch", "numpy", "rasterio")
+    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed as a package"
+
+
+def peak_megabytes() -> float | None:
+    """Largest resident memory of this process so far; None on systems without the call."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)

@@ -1,0 +1,342 @@
+"""The main job, as a straight line: open, resolve, prepare, plan, fuse every tile, write, report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from panloom.compute import Policy, each, processors
+from panloom.errors import MethodError
+from panloom.pair import Fuser
+from panloom.run._output import Target, open_writer
+from panloom.run._tiles import Done, Numbers, finish
+from panloom.run.cite import citations
+from panloom.run.report import Registration, Report, peak_megabytes
+from panloom.run.resolve import DEFAULT, resolve
+from panloom.scene import Opened, Scene, aligned, environment, misregistration, open_scene
+from panloom.scene.writer import GeoTiffWriter, TileEncoder
+from panloom.tiling import plan, tile_size
+from panloom.types import Sensor, Tile, Window
+
+log = logging.getLogger("panloom")
+
+#: Told after every tile: tiles done and tiles in all.
+Progress = Callable[[int, int], None]
+
+#: A measured offset of MS beyond this many MS pixels is warned about.
+OFFSET = 0.25
+
+#: Measured offsets with less confidence than this are not believed.
+CONFIDENT = 0.3
+
+
+@dataclass
+class _Clock:
+    """Seconds per stage."""
+
+    started: float = field(default_factory=time.perf_counter)
+    last: float = field(default_factory=time.perf_counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def lap(self, stage: str) -> None:
+        """The time since the last lap belongs to `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self.last, 3)
+        self.last = now
+        self.seconds["total"] = round(now - self.started, 3)
+
+
+@dataclass
+class _Accounts:
+    """Pixels of the tiles written in this run."""
+
+    written: int = 0
+    valid: int = 0
+    filled: int = 0
+    missing: int = 0
+
+    def add(self, tile: Tile, done: Done) -> None:
+        """Count a finished tile."""
+        self.written += tile.core.height * tile.core.width
+        self.valid += done.valid
+        self.filled += done.filled
+        self.missing += done.missing
+
+
+def sharpen(  # noqa: PLR0913  the words of the command line, each with a default
+    pan: str | Path,
+    ms: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    method: str = DEFAULT,
+    options: Mapping[str, object] | None = None,
+    sensor: str | Sensor | None = None,
+    bands: Sequence[str | int] | None = None,
+    sharpen_bands: Sequence[str | int] | None = None,
+    extent: str = "pan",
+    ms_shift: tuple[float, float] | None = None,
+    align: bool = False,
+    window: Window | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    src_nodata: float | None = None,
+    edge: str = "fill",
+    format: str = "geotiff",
+    dtype: str | None = None,
+    nodata: float | str | None = None,
+    creation: Mapping[str, str] | None = None,
+    overviews: bool = True,
+    overwrite: bool = False,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    memory: int = 2048,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Sharpen a scene of any size into a georeferenced file on PAN's grid.
+
+    Args:
+        pan: the sharp image, anything GDAL reads.
+        ms: the spectral image: one multi-band file or several files of one grid.
+        out: the file to write.
+        method: see `panloom methods`.
+        options: of the method, as in `--set name=value`.
+        sensor: registry name, path of a TOML file, or a sensor; None: recognised, else generic.
+        bands: bands to use: file numbers, names, or `3=red`.
+        sharpen_bands: bands to sharpen; None: all but SWIR, cirrus and thermal ones; ["all"].
+        extent: "pan" (no-data where MS is missing), "intersection" or "ms".
+        ms_shift: (row, col), MS pixels by which MS lies further down / to the right than the files say.
+        align: correct the measured offset between PAN and MS inside the interpolation.
+        window: part to write, pixels of the PAN file.
+        bounds: part to write, (left, bottom, right, top) in PAN's coordinates.
+        src_nodata: no-data value of the inputs, where the files do not tell.
+        edge: "fill" or "drop" PAN pixels whose own MS pixel is missing while a neighbouring one is not.
+        format: "geotiff" or "cog".
+        dtype: numpy name of the output type; None: that of MS.
+        nodata: no-data value of the output, "mask" for a mask band; None: as in the inputs.
+        creation: GDAL creation options, over the defaults (ZSTD level 1 with predictor).
+        overviews: build them.
+        overwrite: replace an existing file.
+        resume: go on with an interrupted run of the same call.
+        device: "auto", "cpu", "cuda", "cuda:1".
+        threads: tiles computed at once; None: one per processor.
+        memory: MB that the process should stay below.
+        seed: of everything random.
+        progress: told after every tile: tiles done, tiles in all.
+
+    Returns:
+        What was done, with every warning.
+
+    Raises:
+        PanloomError: bad input or options; nothing stands under `out` then, and an existing file is untouched.
+    """
+    files = [str(ms)] if isinstance(ms, (str, Path)) else [str(m) for m in ms]
+    opening = partial(
+        open_scene,
+        str(pan),
+        files,
+        sensor=sensor,
+        bands=bands,
+        sharpen=sharpen_bands,
+        extent=extent,
+        ms_shift=ms_shift,
+        window=window,
+        bounds=bounds,
+        src_nodata=src_nodata,
+        edge=edge,
+        threads=threads or processors(),
+    )
+    target = Target(str(out), format, dtype, nodata, dict(creation or {}), overviews, overwrite, resume)
+    call = _Call(method, dict(options or {}), align, device, threads, memory, seed, progress)
+    target.check([str(pan), *files])
+    resolve(method, options)  # a wrong name or option is told before the files are opened
+    with environment(threads or processors()):
+        return _run(opening, target, call)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """How the work is done, as against what is read and written."""
+
+    method: str
+    options: dict[str, object]
+    align: bool
+    device: str
+    threads: int | None
+    memory: int
+    seed: int
+    progress: Progress | None
+
+
+def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
+    """The straight line."""
+    clock = _Clock()
+    opened, registration, notes = _register(opening(), align=call.align)
+    scene = opened.scene
+    try:
+        fuser = check_fits(resolve(call.method, call.options), call.method, scene)
+        clock.lap("open")
+        fuser = fuser.prepare(scene, torch.Generator().manual_seed(call.seed))
+        clock.lap("prepare")
+        size = tile_size(scene.grid.ratio, fuser.traits.multiple)
+        tiles = plan(scene.grid, fuser.traits, size, scene.layout.area)
+        policy = Policy.choose(call.device, call.threads, call.memory, _tile_megabytes(scene, fuser, size))
+        writer, encoder, numbers = open_writer(opened, target, call.method, call.options, call.seed, size)
+        taken_over = writer.done
+        work = partial(_tile, scene, fuser, numbers, encoder, policy)
+        accounts = _write(writer, tiles, work, policy, call.progress)
+        clock.lap("fuse")
+        writer.close()
+        clock.lap("finish")
+    finally:
+        scene.close()
+    notes += _pixel_notes(accounts, taken_over, len(tiles))
+    for note in notes:
+        log.warning(note)
+    return Report(
+        inputs=(opened.pan.path, *(m.path for m in opened.ms)),
+        output=target.path,
+        method=call.method,
+        options={k: str(v) for k, v in call.options.items()},
+        sensor={"name": scene.sensor.name, "source": opened.identity.sensor_source},
+        bands=_bands(opened),
+        grid=_grid(scene),
+        full_scale={"value": scene.units.full_scale, "source": opened.full_scale_source},
+        registration=registration,
+        tiles={"all": len(tiles), "resumed": taken_over},
+        pixels=asdict(accounts),
+        seconds=clock.seconds,
+        peak_mb=peak_megabytes(),
+        device=str(policy.device),
+        threads=policy.threads,
+        seed=call.seed,
+        warnings=tuple(notes),
+        cite=tuple(citations(fuser.traits.cite)),
+    )
+
+
+def _register(opened: Opened, *, align: bool) -> tuple[Opened, Registration | None, list[str]]:
+    """Measure the offset between PAN and MS; warn, or correct it when asked to."""
+    scene = opened.scene
+    notes = list(scene.notes)
+    shift = misregistration(scene)
+    if shift.confidence < CONFIDENT:
+        if align:
+            notes.append("--align: no offset between PAN and MS could be measured; nothing was corrected")
+        return opened, None, notes
+    if align:
+        opened = aligned(opened, shift)
+    elif shift.distance > max(OFFSET, 2 * shift.spread / max(shift.windows, 1) ** 0.5):
+        notes.append(
+            f"MS lies {shift.row:+.2f} rows and {shift.col:+.2f} columns (MS pixels) from where its georeference says "
+            f"(measured on {shift.windows} windows, confidence {shift.confidence:.2f}); --align corrects it"
+        )
+    if shift.spread > 2 * OFFSET:
+        notes.append(
+            f"the offset between PAN and MS changes over the scene (by about {shift.spread:.2f} MS pixels): no single "
+            "shift corrects it"
+        )
+    measured = Registration(round(shift.row, 3), round(shift.col, 3), round(shift.confidence, 3), align)
+    return opened, measured, notes
+
+
+def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
+    """The fuser, if it works at the scene's ratio and number of bands.
+
+    Raises:
+        MethodError: it does not.
+    """
+    traits, grid = fuser.traits, scene.grid
+    if traits.ratios is not None and grid.ratio not in traits.ratios:
+        known = ", ".join(map(str, traits.ratios))
+        raise MethodError(f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}")
+    if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
+        have = ", ".join(b.name for b in scene.sensor.bands)
+        raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")
+    return fuser
+
+
+def _tile_megabytes(scene: Scene, fuser: Fuser, size: int) -> float:
+    """Working memory of one tile: about eight float32 images of its bands, halo included."""
+    if fuser.traits.tiling == "whole":
+        height, width = scene.grid.height, scene.grid.width
+    else:
+        height = width = size + 2 * fuser.traits.halo * scene.grid.ratio
+    return height * width * (len(scene.bands) + 1) * 4 * 8 / 2**20
+
+
+def _tile(
+    scene: Scene, fuser: Fuser, numbers: Numbers, encoder: TileEncoder, policy: Policy, tile: Tile
+) -> tuple[Done, list[bytes]]:
+    """One tile, compressed: runs in a worker thread."""
+    done = finish(scene, fuser, numbers, tile, policy.device)
+    pieces = encoder.encode(done.image)
+    return replace(done, image=done.image[:, :0, :0]), pieces
+
+
+def _write(
+    writer: GeoTiffWriter,
+    tiles: Sequence[Tile],
+    work: Callable[[Tile], tuple[Done, list[bytes]]],
+    policy: Policy,
+    progress: Progress | None,
+) -> _Accounts:
+    """Fuse the tiles that are still missing and put them in order; what is done survives an interruption."""
+    accounts = _Accounts()
+    todo = tiles[writer.done :]
+    try:
+        for tile, (done, pieces) in zip(todo, each(todo, work, policy.threads, policy.ahead), strict=True):
+            writer.put(tile.index, pieces, done.mask)
+            accounts.add(tile, done)
+            if progress is not None:
+                progress(tile.index + 1, len(tiles))
+    except BaseException:
+        writer.abort()
+        raise
+    return accounts
+
+
+def _pixel_notes(accounts: _Accounts, taken_over: int, tiles: int) -> list[str]:
+    notes = []
+    if accounts.missing:
+        notes.append(
+            f"{accounts.missing} PAN pixels have no MS and are no-data in the result"
+        )
+    if accounts.filled:
+        notes.append(
+            f"{accounts.filled} PAN pixels whose own MS pixel is missing were filled from neighbouring MS pixels "
+            "(--edge drop leaves them out)"
+        )
+    if tiles and not accounts.valid and accounts.written:
+        notes.append("no pixel of the result is valid")
+    if taken_over:
+        notes.append(f"{taken_over} of {tiles} tiles were taken over from the interrupted run; the counts are of the rest")
+    return notes
+
+
+def _bands(opened: Opened) -> dict[str, object]:
+    return {
+        "source": opened.identity.bands_source,
+        "bands": [
+            {"name": b.band.name, "file": opened.ms[b.file].path, "number": b.number, "sharpened": b.sharpen}
+            for b in opened.identity.bands
+        ],
+    }
+
+
+def _grid(scene: Scene) -> dict[str, object]:
+    area, grid = scene.layout.area, scene.grid
+    return {
+        "height": area.height,
+        "width": area.width,
+        "ratio": grid.ratio,
+        "phase": grid.phase,
+        "crs": grid.crs,
+        "transform": scene.layout.area_transform,
+    }

@@ -1,0 +1,402 @@
+"""The only file that touches rasterio (which has no type stubs): everything it gives back is typed.
+
+Reading comes first, writing after it.
+"""
+# pyright: basic, reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from jaxtyping import Bool, Shaped
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy as rasterio_copy
+from rasterio.shutil import exists as rasterio_exists
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform as warp_transform
+from rasterio.windows import Window as RasterioWindow
+
+from panloom.errors import OutputError, SceneError
+from panloom.scene.profile import Profile
+from panloom.types import Window
+
+Affine6 = tuple[float, float, float, float, float, float]
+
+#: GDAL's block cache in MB while panloom works. Small is as fast, because every block is read once or twice.
+CACHE_MB = 64
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What a raster file says about itself, before any pixel is read. Per-band tuples have `count` items."""
+
+    path: str
+    width: int
+    height: int
+    count: int
+    dtype: str
+    crs: str | None
+    transform: Affine6 | None
+    nodata: tuple[float | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    descriptions: tuple[str | None, ...]
+    colors: tuple[str, ...]
+    masked: tuple[bool, ...]
+    alpha: int | None
+    rpcs: bool
+    gcps: bool
+    tags: Mapping[str, str] = field(default_factory=dict)
+    band_tags: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """1-based numbers of the data bands (alpha left out)."""
+        return tuple(b for b in range(1, self.count + 1) if b != self.alpha)
+
+
+@dataclass(frozen=True)
+class Nested:
+    """A grid onto which a raster is resampled (cubic) when it is read."""
+
+    crs: str | None
+    transform: Affine6
+    height: int
+    width: int
+
+
+def environment(threads: int = 1) -> AbstractContextManager[object]:
+    """GDAL settings for the work: a small block cache, unless the user set one."""
+    options: dict[str, object] = {"GDAL_NUM_THREADS": str(threads), "GDAL_TIFF_INTERNAL_MASK": True}
+    if "GDAL_CACHEMAX" not in os.environ:
+        options["GDAL_CACHEMAX"] = CACHE_MB
+    return rasterio.Env(**options)
+
+
+def _transform(ds) -> Affine6 | None:  # noqa: ANN001
+    t = ds.transform
+    return None if t == Affine.identity() else (t.a, t.b, t.c, t.d, t.e, t.f)
+
+
+def describe(path: str) -> Raster:
+    """Open a raster and read its header.
+
+    Raises:
+        SceneError: the file is missing, is no raster, or has no band.
+    """
+    try:
+        with rasterio.open(path) as ds:
+            return _describe(path, ds)
+    except RasterioIOError as error:
+        raise SceneError(_why_not(path, error)) from error
+    except RasterioError as error:
+        raise SceneError(f"{path}: {error}") from error
+
+
+def _why_not(path: str, error: Exception) -> str:
+    local = "://" not in path and not path.startswith("/vsi")
+    if local and not Path(path).exists() and not path.upper().startswith(("NETCDF:", "HDF", "SENTINEL", "ZARR:")):
+        return f"{path}: no such file"
+    if local and Path(path).is_file() and Path(path).stat().st_size == 0:
+        return f"{path}: the file is empty"
+    return f"{path}: not a raster that GDAL can read, or truncated ({error})"
+
+
+def _describe(path: str, ds) -> Raster:  # noqa: ANN001
+    if not ds.count:
+        raise SceneError(f"{path}: holds no band; name one of its subdatasets: {', '.join(ds.subdatasets[:4])}")
+    flags = ds.mask_flag_enums
+    colors = tuple(c.name for c in ds.colorinterp)
+    alpha = next((i + 1 for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha), None)
+    own_mask = [MaskFlags.all_valid not in f and MaskFlags.nodata not in f for f in flags]
+    return Raster(
+        path=path,
+        width=ds.width,
+        height=ds.height,
+        count=ds.count,
+        dtype=ds.dtypes[0],
+        crs=ds.crs.to_wkt() if ds.crs else None,
+        transform=_transform(ds),
+        nodata=tuple(ds.nodatavals),
+        scales=tuple(ds.scales),
+        offsets=tuple(ds.offsets),
+        descriptions=tuple(ds.descriptions),
+        colors=colors,
+        masked=tuple(own_mask),
+        alpha=alpha,
+        rpcs=ds.rpcs is not None,
+        gcps=bool(ds.gcps[0]),
+        tags={**ds.tags(), **ds.tags(ns="IMAGERY")},
+        band_tags=tuple(ds.tags(b) for b in range(1, ds.count + 1)),
+    )
+
+
+class Reader:
+    """Reads windows of some bands of one raster, from any thread (each thread has its own handle)."""
+
+    def __init__(
+        self, raster: Raster, bands: Sequence[int], nodata: float | None = None, nested: Nested | None = None
+    ) -> None:
+        """Choose bands (1-based); `nodata` overrides the file's; `nested` resamples onto another grid."""
+        self._raster, self._bands, self._nested = raster, list(bands), nested
+        declared = [nodata if nodata is not None else raster.nodata[b - 1] for b in bands]
+        self._nodata = declared
+        self._override = nodata
+        self._local = threading.local()
+        self._opened: list[object] = []
+        self._lock = threading.Lock()
+
+    @property
+    def nodata(self) -> tuple[float | None, ...]:
+        """The no-data value of each chosen band."""
+        return tuple(self._nodata)
+
+    @property
+    def all_valid(self) -> bool:
+        """No pixel can be invalid: integers without no-data value, mask or alpha, read as they lie."""
+        return (
+            self._nested is None
+            and np.issubdtype(np.dtype(self._raster.dtype), np.integer)
+            and all(n is None for n in self._nodata)
+            and not any(self._raster.masked[b - 1] for b in self._bands)
+        )
+
+    def _handle(self):  # noqa: ANN202
+        handle = getattr(self._local, "handle", None)
+        if handle is None:
+            handle = rasterio.open(self._raster.path)
+            self._keep(handle)
+            if self._nested is not None:
+                handle = self._warped(handle, self._nested)
+                self._keep(handle)
+            self._local.handle = handle
+        return handle
+
+    def _keep(self, handle: object) -> None:
+        with self._lock:
+            self._opened.append(handle)
+
+    def _warped(self, ds, nested: Nested):  # noqa: ANN001, ANN202
+        plain = all(n is None for n in self._nodata)
+        return WarpedVRT(
+            ds,
+            src_crs=ds.crs or rasterio.crs.CRS.from_epsg(3857),
+            crs=nested.crs or ds.crs or rasterio.crs.CRS.from_epsg(3857),
+            transform=Affine(*nested.transform),
+            width=nested.width,
+            height=nested.height,
+            resampling=Resampling.cubic,
+            src_nodata=self._override if self._override is not None else ds.nodata,
+            add_alpha=plain and self._raster.alpha is None,
+            warp_mem_limit=64,
+        )
+
+    def read(self, window: Window) -> tuple[Shaped[np.ndarray, "c h w"], Bool[np.ndarray, "c h w"] | None]:
+        """The stored numbers of a window that lies inside the raster, and where they are valid (None: everywhere).
+
+        Raises:
+            SceneError: the file is truncated or cannot be read there.
+        """
+        place = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            handle = self._handle()
+            data = handle.read(self._bands, window=place)
+            if self.all_valid:
+                return data, None
+            return data, self._validity(handle, data, place)
+        except RasterioError as error:
+            raise SceneError(
+                f"{self._raster.path}: cannot read rows {window.row}-{window.row_end}, columns "
+                f"{window.col}-{window.col_end}; the file may be truncated ({error})"
+            ) from error
+
+    def _validity(self, handle, data: np.ndarray, place: RasterioWindow) -> np.ndarray | None:  # noqa: ANN001
+        if self._nested is not None or any(self._raster.masked[b - 1] for b in self._bands):
+            valid = handle.read_masks(self._bands, window=place) > 0
+        else:
+            valid = np.ones(data.shape, dtype=bool)
+        for k, nodata in enumerate(self._nodata):
+            if nodata is not None and not math.isnan(nodata):
+                valid[k] &= data[k] != nodata
+        if np.issubdtype(data.dtype, np.floating):
+            valid &= np.isfinite(data)
+        return None if valid.all() else valid
+
+    def close(self) -> None:
+        """Close every thread's handle."""
+        with self._lock:
+            for handle in reversed(self._opened):
+                handle.close()
+            self._opened.clear()
+            self._local = threading.local()
+
+
+def project(
+    xs: Sequence[float], ys: Sequence[float], source: str, target: str
+) -> tuple[list[float], list[float]]:
+    """Coordinates in another reference system (WKT).
+
+    Raises:
+        SceneError: there is no transformation between the two.
+    """
+    try:
+        x, y = warp_transform(source, target, list(xs), list(ys))[:2]
+    except RasterioError as error:
+        raise SceneError(f"no transformation between the reference systems of PAN and MS ({error})") from error
+    return list(x), list(y)
+
+
+def same_crs(a: str, b: str) -> bool:
+    """Whether two WKT texts name the same reference system."""
+    return a == b or rasterio.crs.CRS.from_wkt(a) == rasterio.crs.CRS.from_wkt(b)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+#: What GDAL's calls may raise; `CPLE_BaseError` is no RasterioError.
+_GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
+
+# Any transform: without one rasterio warns about each tile.
+_NEUTRAL = Affine.scale(2)
+
+
+def encode_tile(
+    array: Shaped[np.ndarray, "c n n"], options: Mapping[str, str], nodata: float | None
+) -> memoryview:
+    """A GeoTIFF of one tile, in memory. May be called from many threads; GDAL works without the interpreter's lock.
+
+    Raises:
+        OutputError: GDAL refuses the options.
+    """
+    count, size, _ = array.shape
+    try:
+        with MemoryFile() as memory:
+            with memory.open(
+                driver="GTiff",
+                **_shape(size, count, array.dtype.name),
+                **options,
+                nodata=nodata,
+                transform=_NEUTRAL,
+                num_threads=1,
+            ) as ds:
+                ds.write(array)
+            return memoryview(memory.read())
+    except _GDAL_ERRORS as error:
+        raise OutputError(_refused(options, error)) from error
+
+
+def _refused(options: Mapping[str, str], error: Exception) -> str:
+    chosen = " ".join(f"{k}={v}" for k, v in options.items())
+    return f"GDAL {rasterio.__gdal_version__} cannot write with {chosen} ({error})"
+
+
+def _shape(size: int, count: int, dtype: str) -> dict[str, object]:
+    return {
+        "height": size,
+        "width": size,
+        "count": count,
+        "dtype": dtype,
+        "tiled": True,
+        "blockxsize": size,
+        "blockysize": size,
+    }
+
+
+def template(profile: Profile) -> bytes:
+    """A GeoTIFF of one empty tile with all the tags of the profile (and a mask, if it wants one).
+
+    Raises:
+        OutputError: GDAL cannot store the profile.
+    """
+    options = profile.creation_options
+    rgb = profile.colors[:3] == ("red", "green", "blue")
+    options.setdefault("PHOTOMETRIC", "RGB" if rgb and profile.count >= 3 else "MINISBLACK")
+    try:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+            with memory.open(
+                driver="GTiff",
+                **_shape(profile.tile, profile.count, profile.dtype),
+                **options,
+                nodata=profile.nodata,
+                crs=profile.crs,
+                transform=Affine(*profile.transform) if profile.transform else None,
+                sparse_ok=True,
+            ) as ds:
+                _tag(ds, profile)
+                if profile.mask:
+                    ds.write_mask(np.full((profile.tile, profile.tile), 255, dtype=np.uint8))
+            if rasterio_exists(memory.name + ".aux.xml"):
+                raise OutputError("a GeoTIFF cannot store these tags or colours inside the file; simplify them")
+            return memory.read()
+    except _GDAL_ERRORS as error:
+        raise OutputError(_refused(options, error)) from error
+
+
+def _tag(ds, profile: Profile) -> None:  # noqa: ANN001
+    if profile.colors:
+        known = ColorInterp.__members__
+        ds.colorinterp = [known.get(c, ColorInterp.undefined) for c in profile.colors]
+    if profile.descriptions:
+        ds.descriptions = profile.descriptions
+    if profile.scales:
+        ds.scales = profile.scales
+    if profile.offsets:
+        ds.offsets = profile.offsets
+    if profile.tags:
+        ds.update_tags(**profile.tags)
+    if profile.rpcs_from is not None:
+        ds.rpcs = _rpcs(profile.rpcs_from, profile.rpcs_origin)
+
+
+def _rpcs(path: str, origin: tuple[int, int]):  # noqa: ANN202
+    with rasterio.open(path) as source:
+        rpcs = source.rpcs
+    if rpcs is not None:
+        rpcs.line_off -= origin[0]
+        rpcs.samp_off -= origin[1]
+    return rpcs
+
+
+def add_overviews(path: Path, profile: Profile) -> None:
+    """Build the overviews of a finished GeoTIFF inside the file, compressed like it.
+
+    Raises:
+        OutputError: GDAL fails, for example because the disk is full.
+    """
+    options = profile.creation_options
+    settings = {f"{k}_OVERVIEW": v for k, v in options.items() if k not in ("BIGTIFF", "NBITS")}
+    # GDAL gives the overviews of a mask the predictor of the data, which one-bit samples cannot have.
+    if profile.mask:
+        settings["PREDICTOR_OVERVIEW"] = "1"
+    try:
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_TIFF_OVR_BLOCKSIZE=str(profile.tile), **settings),
+            rasterio.open(path, "r+") as ds,
+        ):
+            ds.build_overviews(profile.overview_factors(), Resampling.average)
+    except _GDAL_ERRORS as error:
+        raise OutputError(f"{path}: cannot add overviews ({error})") from error
+
+
+def to_cog(source: Path, target: Path, options: Mapping[str, str]) -> None:
+    """Copy a GeoTIFF with GDAL's COG driver.
+
+    Raises:
+        OutputError: GDAL refuses the options or cannot write.
+    """
+    try:
+        rasterio_copy(source, target, driver="COG", **options)
+    except _GDAL_ERRORS as error:
+        raise OutputError(f"{target}: {_refused(options, error)}") from error

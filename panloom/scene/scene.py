@@ -1,0 +1,258 @@
+"""A scene: PAN and MS on two nested grids, read tile by tile. Every question about the input is settled on opening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from panloom.compute import each
+from panloom.optics import physical
+from panloom.optics.continuation import STEPS, extend
+from panloom.pair import Pair, Reduced
+from panloom.scene._sources import Source, Units, take
+from panloom.scene.bands import SceneBand
+from panloom.scene.geometry import Layout
+from panloom.tiling import blocks, tile_size
+from panloom.types import Grid, Sensor, Tile, Window
+
+#: Blocks that statistics look at; a scene with more of them is sampled evenly.
+SURVEY_BLOCKS = 1024
+
+#: Share of the MTF kernel's weight that must lie on valid PAN pixels for a reduced pixel to count.
+SUPPORT = 0.999
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A tile with what only the writer needs; everything on the PAN grid of `tile.read`.
+
+    Attributes:
+        pair: what methods see.
+        passed: interpolated bands that are not sharpened, in their order; None when there are none.
+        valid: validity of every requested band, in output order; None: all valid.
+        filled: pixels whose own MS pixel is missing and that were filled from its neighbours; None: none.
+        missing: PAN-valid pixels without MS; None: none.
+    """
+
+    pair: Pair
+    passed: Float[Tensor, "1 P H W"] | None
+    valid: Bool[Tensor, "1 N H W"] | None
+    filled: Bool[Tensor, "1 1 H W"] | None
+    missing: Bool[Tensor, "1 1 H W"] | None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """PAN and MS, ready to be read. Make one with `open_scene` (files) or `array_scene` (memory).
+
+    Attributes:
+        layout: the grids and how the files lie on them.
+        sensor: its bands are those that are sharpened.
+        bands: all requested bands, in output order.
+        pan: where PAN pixels come from.
+        ms: where MS pixels come from, bands in output order.
+        units: of MS, for the way back to stored numbers.
+        edge: "fill": a PAN pixel whose own MS pixel is missing but a neighbouring one is not, is kept.
+        threads: readers at work in `survey`.
+        notes: what the user should know.
+    """
+
+    layout: Layout
+    sensor: Sensor
+    bands: tuple[SceneBand, ...]
+    pan: Source
+    ms: Source
+    units: Units
+    edge: str = "fill"
+    threads: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> Grid:
+        """The two nested grids."""
+        return self.layout.grid
+
+    def read(self, tile: Tile) -> Pair:
+        """The pair of `tile.read`."""
+        return self.load(tile).pair
+
+    def load(self, tile: Tile) -> Loaded:
+        """The pair of `tile.read`, with passed-through bands and per-band validity.
+
+        Raises:
+            SceneError: a file cannot be read there.
+        """
+        ratio, phase = self.grid.ratio, self.grid.phase
+        pan, pan_valid = self._pan(tile.read)
+        ms, ms_valid = self._ms(tile.read.grown(physical.REACH))
+        exp = physical.interpolate(ms, ratio, phase, margin=physical.REACH)
+        inner = slice(physical.REACH, -physical.REACH)
+        own, near = _on_pan(ms_valid, self.grid, inner) if ms_valid is not None else (None, None)
+        sharp = [k for k, b in enumerate(self.bands) if b.sharpen]
+        rest = [k for k, b in enumerate(self.bands) if not b.sharpen]
+        kept = near if self.edge == "fill" else own
+        valid = _together(pan_valid, kept, exp)
+        pair = Pair(
+            pan=pan,
+            ms=_bands(ms[..., inner, inner], sharp, rest),
+            exp=_bands(exp, sharp, rest),
+            valid=_all_valid(exp) if valid is None else valid[:, sharp].all(1, keepdim=True),
+            phase=phase,
+            sensor=self.sensor,
+            origin=(tile.read.row * ratio, tile.read.col * ratio),
+        )
+        passed = exp[:, rest] if rest else None
+        return Loaded(pair, passed, valid, *_accounts(pan_valid, own, kept))
+
+    def reduced(self, core: Window) -> Reduced:
+        """A window of cells on the MS grid: MS beside PAN seen through the MS optics; any window gives the same values."""
+        grid, rows_cols = self.grid, self.grid.cells
+        gain = sum(b.mtf_nyquist for b in self.sensor.bands) / len(self.sensor.bands)
+        around = core.grown(physical.reduce_margin(gain, grid.ratio)).clipped(*rows_cols)
+        pan, pan_valid = self._pan(around)
+        rows, cols = core.inside(around)
+        low = physical.degrade(pan, [gain], grid.ratio, grid.phase)[..., rows, cols]
+        ms, ms_valid = take(self.ms, self.layout.ms_origin, core)
+        sharp = [k for k, b in enumerate(self.bands) if b.sharpen]
+        rest = [k for k, b in enumerate(self.bands) if not b.sharpen]
+        valid = _all_valid(low)
+        if ms_valid is not None:
+            valid = ms_valid[:, sharp].all(1, keepdim=True)
+        if pan_valid is not None:
+            support = physical.degrade(pan_valid.to(pan.dtype), [gain], grid.ratio, grid.phase)
+            valid = valid & (support[..., rows, cols] >= SUPPORT)
+        return Reduced(low, _bands(ms, sharp, rest), valid)
+
+    def survey(self) -> Iterator[Reduced]:
+        """Reduced blocks in a fixed order: the whole scene, or an even sample of SURVEY_BLOCKS of a huge one."""
+        rows, cols = self.grid.cells
+        cut = list(blocks(Window(0, 0, rows, cols), tile_size(self.grid.ratio) // self.grid.ratio))
+        step = max(len(cut) / SURVEY_BLOCKS, 1.0)
+        chosen = [cut[int(k * step)] for k in range(min(len(cut), SURVEY_BLOCKS))]
+        yield from each(chosen, self.reduced, self.threads)
+
+    def sample(self, n: int, size: int, rng: Generator) -> Iterator[Pair]:
+        """Up to `n` pairs of `size` x `size` cells (fewer cells in a small scene), at drawn places, mostly valid."""
+        rows, cols = self.grid.cells
+        height, width = min(size, rows), min(size, cols)
+        found = 0
+        for _ in range(4 * n):
+            row = int(torch.randint(rows - height + 1, (), generator=rng))
+            col = int(torch.randint(cols - width + 1, (), generator=rng))
+            window = Window(row, col, height, width)
+            pair = self.read(Tile(0, window.scaled(self.grid.ratio), window))
+            if pair.valid.float().mean() < 0.75:
+                continue
+            yield pair
+            found += 1
+            if found == n:
+                return
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.pan.close()
+        self.ms.close()
+
+    def at(self, layout: Layout, *notes: str) -> Scene:
+        """The same images on another layout (a corrected registration)."""
+        return replace(self, layout=layout, notes=self.notes + notes)
+
+    def _pan(self, cells: Window) -> tuple[Tensor, Tensor | None]:
+        """PAN of a window of cells, continued where invalid, and its validity (None: all)."""
+        values, valid = self._pan_as_it_is(cells)
+        if valid is None:
+            return values, None
+        around = cells.grown(STEPS).clipped(*self.grid.cells)
+        values, known = self._pan_as_it_is(around)
+        known = torch.ones_like(values, dtype=torch.bool) if known is None else known
+        rows, cols = cells.inside(around)
+        ratio = self.grid.ratio
+        rows, cols = (slice(s.start * ratio, s.stop * ratio) for s in (rows, cols))
+        return _continue_pan(values, known, ratio)[..., rows, cols].contiguous(), valid
+
+    def _pan_as_it_is(self, cells: Window) -> tuple[Tensor, Tensor | None]:
+        """PAN pixels; those of the last cells that stick out of the scene are invalid."""
+        grid, window = self.grid, cells.scaled(self.grid.ratio)
+        values, valid = take(self.pan, self.layout.pan_origin, window)
+        over = (max(window.row_end - grid.height, 0), max(window.col_end - grid.width, 0))
+        if any(over):
+            valid = torch.ones_like(values, dtype=torch.bool) if valid is None else valid.clone()
+            valid[..., window.height - over[0] :, :] = False
+            valid[..., :, window.width - over[1] :] = False
+        return values, valid
+
+    def _ms(self, cells: Window) -> tuple[Tensor, Tensor | None]:
+        """MS of a window of cells that may stick out of the scene (edges repeated), continued where invalid."""
+        rows_cols = self.grid.cells
+        inside = cells.clipped(*rows_cols)
+        values, valid = take(self.ms, self.layout.ms_origin, inside)
+        if valid is not None:
+            around = cells.grown(STEPS).clipped(*rows_cols)
+            values, valid = take(self.ms, self.layout.ms_origin, around)
+            rows, cols = inside.inside(around)
+            if valid is not None:
+                values, valid = extend(values, valid)[..., rows, cols], valid[..., rows, cols]
+            else:
+                values = values[..., rows, cols]
+        pads = (
+            inside.row - cells.row,
+            cells.row_end - inside.row_end,
+            inside.col - cells.col,
+            cells.col_end - inside.col_end,
+        )
+        if not any(pads):
+            return values, valid
+        return physical.replicate(values, *pads), None if valid is None else physical.replicate(valid, *pads)
+
+
+def _bands(image: Tensor, sharp: Sequence[int], rest: Sequence[int]) -> Tensor:
+    return image[:, list(sharp)] if rest else image
+
+
+def _all_valid(like: Tensor) -> Tensor:
+    return torch.ones((like.shape[0], 1, *like.shape[-2:]), dtype=torch.bool)
+
+
+def _continue_pan(pan: Tensor, valid: Tensor, ratio: int) -> Tensor:
+    """Invalid PAN pixels take the mean of the valid ones of their cell, or of the nearest cells that have some."""
+    share = functional.avg_pool2d(valid.to(pan.dtype), ratio)
+    total = functional.avg_pool2d(torch.where(valid, pan, torch.zeros_like(pan)), ratio)
+    some = share > 0
+    cells = extend(torch.where(some, total / share.clamp_min(1e-6), torch.zeros_like(total)), some)
+    wide = cells.repeat_interleave(ratio, -2).repeat_interleave(ratio, -1)
+    return torch.where(valid, pan, wide)
+
+
+def _on_pan(valid: Tensor, grid: Grid, inner: slice) -> tuple[Tensor, Tensor]:
+    """Validity of each PAN pixel's own MS pixel, and of that or one of its eight neighbours."""
+    height = (valid.shape[-2] + inner.stop - inner.start) * grid.ratio
+    width = (valid.shape[-1] + inner.stop - inner.start) * grid.ratio
+    near = functional.max_pool2d(valid.float(), 3, stride=1, padding=1) > 0
+    index = [
+        torch.floor((torch.arange(n) - p) / grid.ratio + 0.5).long() + inner.start
+        for n, p in zip((height, width), grid.phase, strict=True)
+    ]
+    return tuple(m.index_select(-2, index[0]).index_select(-1, index[1]) for m in (valid, near))
+
+
+def _together(pan_valid: Tensor | None, ms_valid: Tensor | None, exp: Tensor) -> Tensor | None:
+    """Validity of every requested band; None where all is valid."""
+    if ms_valid is None:
+        return None if pan_valid is None else pan_valid.expand(exp.shape)
+    return ms_valid if pan_valid is None else ms_valid & pan_valid
+
+
+def _accounts(
+    pan_valid: Tensor | None, own: Tensor | None, kept: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Which PAN-valid pixels were filled, and which are lost because MS is missing (in any requested band)."""
+    if own is None or kept is None:
+        return None, None
+    own_all, kept_all = own.all(1, keepdim=True), kept.all(1, keepdim=True)
+    here = torch.ones_like(own_all) if pan_valid is None else pan_valid
+    return here & kept_all & ~own_all, here & ~kept_all
