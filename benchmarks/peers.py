@@ -284,7 +284,9 @@ def _first_line(*command: str) -> str:
         return "not installed"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return lines[0] if lines and done.returncode == 0 else "unknown"
+    # OTB tells its version and fails.
+    good = done.returncode == 0 or "version" in "".join(lines[:1])
+    return lines[0] if lines and good else "unknown"
 
 
 def machine(bench: Bench) -> dict[str, str]:

@@ -9,11 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from panloom.errors import MethodError
+from panloom.errors import MethodError, SceneError
 from panloom.pair import Pair, Reduced, SceneLike
 
 #: `physical`: the product, on real grids; `toolbox`: equal to the reference toolbox, whole images at phase r // 2.
 Form = Literal["physical", "toolbox"]
+
+#: Relative deviation below which an image counts as constant: a regression on rounding noise has weights without bound.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Moments:
     """Count, means and centred second moments of the vector (PAN, band 1, ..., band C), in float64."""
 
     count: int
-    mean: Float[Tensor, "n"]
+    mean: Float[Tensor, n]
     comoment: Float[Tensor, "n n"]
 
     @staticmethod
@@ -49,21 +52,22 @@ class Moments:
 
     @property
     def covariance(self) -> Float[Tensor, "n n"]:
-        """Sample covariance (N - 1)."""
-        return self.comoment / max(self.count - 1, 1)
+        """Sample covariance (N - 1); zero for images that are constant up to the rounding of single precision."""
+        varies = self.comoment.diagonal() > self.count * (ROUNDING * self.mean) ** 2
+        return self.comoment * torch.outer(varies, varies) / max(self.count - 1, 1)
 
     @property
-    def std(self) -> Float[Tensor, "n"]:
+    def std(self) -> Float[Tensor, n]:
         """Sample standard deviations (N - 1)."""
         return self.covariance.diagonal().clamp_min(0).sqrt()
 
-    def regression(self) -> tuple[Float[Tensor, "C"], float]:
+    def regression(self) -> tuple[Float[Tensor, C], float]:
         """Weights and constant of the least-squares fit of PAN by the bands; minimum norm where bands are dependent."""
         covariance = self.covariance
         weights = torch.linalg.pinv(covariance[1:, 1:], hermitian=True, rtol=1e-10) @ covariance[1:, 0]
         return weights, float(self.mean[0] - weights @ self.mean[1:])
 
-    def proportional(self) -> Float[Tensor, "C"]:
+    def proportional(self) -> Float[Tensor, C]:
         """Weights of the least-squares fit of PAN by the bands without a constant."""
         raw = self.comoment + self.count * torch.outer(self.mean, self.mean)
         return torch.linalg.pinv(raw[1:, 1:], hermitian=True, rtol=1e-10) @ raw[1:, 0]
@@ -73,7 +77,7 @@ def survey(scene: SceneLike) -> Moments:
     """Moments of the scene on the MS grid: MS beside PAN seen through the MS optics.
 
     Raises:
-        MethodError: no pixel is valid in PAN and in every band.
+        SceneError: no pixel is valid in PAN and in every band.
     """
     size = len(scene.sensor.bands) + 1
     zero = torch.zeros(size, dtype=torch.float64)
@@ -81,11 +85,11 @@ def survey(scene: SceneLike) -> Moments:
     for block in scene.survey():
         total = total.merge(Moments.of(block))
     if not total.count:
-        raise MethodError("no pixel is valid in PAN and in all bands: there is nothing to take statistics from")
+        raise SceneError("no pixel is valid in PAN and in all bands: there is nothing to take statistics from")
     return total
 
 
-def whole(*images: Float[Tensor, "1 c H W"]) -> Moments:
+def whole(*images: Float[Tensor, "1 _ H W"]) -> Moments:
     """Moments of whole images over all pixels, as the toolbox takes them."""
     values = torch.cat(images, 1)
     valid = torch.ones_like(values[:, :1], dtype=torch.bool)
@@ -98,7 +102,7 @@ def per_band(values: Tensor, like: Tensor) -> Float[Tensor, "1 C 1 1"]:
 
 
 def safe_ratio(top: Tensor, bottom: Tensor) -> Tensor:
-    """top / bottom, and 1 where the denominator is not positive: a ratio method then leaves the pixel as it is."""
+    """Top / bottom, and 1 where the denominator is not positive: a ratio method then leaves the pixel as it is."""
     return torch.where(bottom > 0, top / bottom, torch.ones_like(bottom))
 
 

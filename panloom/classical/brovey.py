@@ -1,8 +1,8 @@
 """Brovey: every band times PAN over a weighted sum of the bands.
 
 Published: Gillespie, Kahle and Walker (1987); weighted form as used by GIS tools. Ours: the weights are fitted on the
-scene (least squares without a constant, PAN seen through the MS optics), so that colours keep their level. `form=toolbox`
-is the rule of the reference toolbox: the mean of the bands as intensity and PAN equalised to it.
+scene (least squares without a constant, PAN seen through the MS optics), so that colours keep their level.
+`form=toolbox` is the rule of the reference toolbox: the mean of the bands as intensity and PAN equalised to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.classical._registry import method
-from panloom.classical._statistics import EPS, Form, per_band, safe_ratio, survey, toolbox_inputs, whole
+from panloom.classical._statistics import EPS, Form, safe_ratio, survey, toolbox_inputs, whole
 from panloom.errors import MethodError
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
@@ -58,7 +58,7 @@ class Brovey:
         return replace(self)
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """exp * pan / sum of weights * exp."""
+        """Exp * pan / sum of weights * exp."""
         if self.form == "toolbox":
             return _toolbox(pair)
         if self.weights is None:

@@ -1,6 +1,7 @@
 """EXP: the interpolated multispectral image, without any detail of PAN; the zero line of every comparison.
 
-Published: interpolation of the bands to the PAN grid. Ours: the windowed sinc for real phases (`panloom.optics.physical`).
+Published: interpolation of the bands to the PAN grid. Ours: the windowed sinc for real phases
+(`panloom.optics.physical`).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Substitution:
         return torch.addcmul(pair.exp, gains, detail)
 
 
-def injection_gains(covariance: Float[Tensor, "C C"], weights: Float[Tensor, "C"]) -> Float[Tensor, "C"]:
+def injection_gains(covariance: Float[Tensor, "C C"], weights: Float[Tensor, C]) -> Float[Tensor, C]:
     """cov(I, band) / var(I) of the intensity I = weights . bands; zero where I is constant."""
     with_bands = covariance @ weights
     variance = float(weights @ with_bands)
@@ -78,7 +78,7 @@ class Gs:
         return replace(self, ready=Substitution(tuple(weights.tolist()), tuple(gains.tolist()), scale, constant))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """exp + gains * (equalised pan - mean of the bands)."""
+        """Exp + gains * (equalised pan - mean of the bands)."""
         if self.form == "toolbox":
             return _toolbox(pair)
         if self.ready is None:

@@ -47,12 +47,10 @@ class Gsa:
         m = survey(scene)
         weights, constant = m.regression()
         gains = injection_gains(m.covariance[1:, 1:], weights)
-        return replace(
-            self, ready=Substitution(tuple(weights.tolist()), tuple(gains.tolist()), 1.0, -constant)
-        )
+        return replace(self, ready=Substitution(tuple(weights.tolist()), tuple(gains.tolist()), 1.0, -constant))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """exp + gains * (pan - regression of pan on the bands)."""
+        """Exp + gains * (pan - regression of pan on the bands)."""
         if self.form == "toolbox":
             return _toolbox(pair)
         if self.ready is None:

@@ -1,7 +1,7 @@
 """MTF-GLP and MTF-GLP-HPM: generalised Laplacian pyramid with the sensor's MTF as low pass.
 
-Published: Aiazzi et al., PE&RS 72 (2006) (MTF-GLP, additive) and (MTF-GLP-HPM, high-pass modulation), with PAN equalised
-to every band by the deviation of its low-passed version (Vivone et al., IEEE TGRS 53, 2015). Ours: the `physical`
+Published: Aiazzi et al., PE&RS 72 (2006) (MTF-GLP, additive) and (MTF-GLP-HPM, high-pass modulation), with PAN
+equalised to every band by the deviation of its low-passed version (Vivone et al., IEEE TGRS 53, 2015). Ours: the `physical`
 operators at the true phase, and means and deviations from the MS grid, where PAN is already seen through the MS optics.
 `form=toolbox` equals the reference toolbox.
 """
@@ -93,13 +93,15 @@ class MtfGlp:
         return replace(self, ready=None if self.form == "toolbox" else Pyramid.of(scene))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """exp + gain * (pan - low pass of pan)."""
+        """Exp + gain * (pan - low pass of pan)."""
         if self.form == "toolbox":
             exp, equalised, low = _toolbox(pair)
             return exp + equalised - low
         ready = _ready(self.ready)
         return torch.addcmul(
-            pair.exp, per_band(torch.tensor(ready.gain), pair.exp), pair.pan - ready.low_pass(pair)
+            pair.exp,
+            per_band(torch.tensor(ready.gain, dtype=torch.float64), pair.exp),
+            pair.pan - ready.low_pass(pair),
         )
 
 
@@ -126,7 +128,7 @@ class MtfGlpHpm:
         return replace(self, ready=None if self.form == "toolbox" else Pyramid.of(scene))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """exp * equalised pan / low pass of equalised pan."""
+        """Exp * equalised pan / low pass of equalised pan."""
         if self.form == "toolbox":
             exp, equalised, low = _toolbox(pair)
             return exp * (equalised / (low + EPS))

@@ -203,9 +203,7 @@ def _road(canvas: Canvas, way: tuple[Floats, Floats], half: float, marked: bool)
         canvas.paint(WHOLE, "paint-white", line.astype(np.float32))
 
 
-def _corners(
-    row: float, col: float, heading: float, length: float, width: float
-) -> list[tuple[float, float]]:
+def _corners(row: float, col: float, heading: float, length: float, width: float) -> list[tuple[float, float]]:
     """Corners of a rectangle around a centre, its length along `heading`."""
     cos, sin = math.cos(heading), math.sin(heading)
     return [
@@ -230,9 +228,7 @@ def _house(canvas: Canvas, box: tuple[float, float, float, float, float], roof: 
     _cast(canvas, corners, height)
     for side in (-1, 1):
         shift = side * width / 4
-        half = _corners(
-            row + shift * math.cos(heading), col - shift * math.sin(heading), heading, length, width / 2
-        )
+        half = _corners(row + shift * math.cos(heading), col - shift * math.sin(heading), heading, length, width / 2)
         facing = side * (math.cos(heading) * _SUN[0] - math.sin(heading) * _SUN[1])
         canvas.paint(*_painted(canvas, half, roof), 1 + 0.45 * facing)
 
@@ -285,9 +281,7 @@ def _village(canvas: Canvas, line: Line, free: npt.NDArray[np.bool_], rng: np.ra
             box = (row, col, turn, 19 * size * unit, 13 * size * unit)
             _house(canvas, box, _ROOFS[rng.integers(len(_ROOFS))], rng.uniform(7, 11) * unit)
             for _ in range(rng.integers(0, 4)):
-                spot = line.at(
-                    along + rng.uniform(-14, 14) * unit, side * (deep + rng.uniform(12, 22)) * unit
-                )
+                spot = line.at(along + rng.uniform(-14, 14) * unit, side * (deep + rng.uniform(12, 22)) * unit)
                 _tree(canvas, *spot[:2], rng.uniform(2.5, 5) * unit, rng.uniform(0.8, 1.3))
 
 
@@ -329,9 +323,7 @@ def _traffic(canvas: Canvas, line: Line, rng: np.random.Generator) -> None:
             _car(canvas, spot, rng)
 
 
-def _hedge_trees(
-    canvas: Canvas, cells: _Cells, free: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> None:
+def _hedge_trees(canvas: Canvas, cells: _Cells, free: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Trees along some of the field margins, and a few that stand alone."""
     hedge = (cells.border < 1.5) & (cells.pair % 10 >= 5) & free
     chosen = rng.random(canvas.shape, dtype=np.float32)

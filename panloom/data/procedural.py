@@ -197,9 +197,7 @@ def _bands(sensor: Sensor, wish: int | Sequence[str] | None) -> tuple[Band, ...]
         found = tuple(named[name] for name in wish if name in named) if set(wish) <= named.keys() else ()
     if not found or any(band.role == "thermal" for band in found):
         usual = ", ".join(band.name for band in sensor.bands if band.role != "thermal")
-        raise OptionError(
-            f"{sensor.name} has no reflective bands {wish!r}; give a usual number or some of: {usual}"
-        )
+        raise OptionError(f"{sensor.name} has no reflective bands {wish!r}; give a usual number or some of: {usual}")
     return found
 
 
@@ -317,9 +315,7 @@ def _masks(view: _View) -> tuple[Mask, Mask]:
         border = (start + slope * (1 - rows / view.shape[0])) * view.shape[1]
         return cols[None, :] > border[:, None]
 
-    ms_axes = (
-        place + view.sensor.ratio * np.arange(n) for n, place in zip(view.cells, view.phase, strict=True)
-    )
+    ms_axes = (place + view.sensor.ratio * np.arange(n) for n, place in zip(view.cells, view.phase, strict=True))
     return right(*(np.arange(n) for n in view.shape)), right(*ms_axes)
 
 

@@ -125,9 +125,7 @@ def finite(label: str, value: float) -> float:
     return value
 
 
-def divisor(
-    label: str, reference: Float64[Tensor, " C"], error: Float64[Tensor, " C"]
-) -> Float64[Tensor, " C"]:
+def divisor(label: str, reference: Float64[Tensor, " C"], error: Float64[Tensor, " C"]) -> Float64[Tensor, " C"]:
     """What relative errors are divided by: `reference`, or 1 in bands where it and the error are 0.
 
     So a band without light and without error is perfect and not 0 / 0.

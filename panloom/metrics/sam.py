@@ -37,9 +37,7 @@ def tally(
         for image, norm in zip((fused, reference), norms, strict=True)
     )
     # arccos of the cosine has no digits left below 1e-6 degrees; this half-angle form keeps them all.
-    angle = 2 * torch.atan2(
-        torch.linalg.vector_norm(one - other, dim=1), torch.linalg.vector_norm(one + other, dim=1)
-    )
+    angle = 2 * torch.atan2(torch.linalg.vector_norm(one - other, dim=1), torch.linalg.vector_norm(one + other, dim=1))
     return {
         "count": counts.sum(dtype=torch.float64),
         "angle": torch.where(counts, angle, torch.zeros_like(angle)).sum(),

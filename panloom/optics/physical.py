@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 #: MS pixels that EXP looks at on each side of a cell.
@@ -62,9 +62,10 @@ def _reduce_matrix(ratio: int, phase: float, gain: float) -> Tensor:
     """(BLOCK, ratio * BLOCK + 2 * margin) float64: MS samples of a block from its PAN pixels and a margin of cells."""
     sigma, radius = mtf_sigma(gain, ratio), mtf_radius(gain, ratio)
     margin = reduce_margin(gain, ratio)
-    centre = ratio * torch.arange(BLOCK, dtype=torch.float64)[:, None] + phase
+    cell = ratio * torch.arange(BLOCK, dtype=torch.float64)[:, None]
+    centre = cell + phase
     n = torch.arange(-margin * ratio, (BLOCK + margin) * ratio, dtype=torch.float64)[None, :]
-    base = torch.floor(centre)
+    base = cell + math.floor(phase)
     near = (n >= base - radius + 1) & (n <= base + radius)
     weights = torch.exp(-((n - centre) ** 2) / (2 * sigma**2)) * near
     return weights / weights.sum(1, keepdim=True)
@@ -93,8 +94,8 @@ def _apply_cols(x: Tensor, matrix: Tensor, step: int) -> Tensor:
     return out.flatten(-2, -1)
 
 
-def replicate(x: Float[Tensor, "b C h w"], top: int, bottom: int, left: int, right: int) -> Tensor:
-    """Pad by repeating the edge pixels; any amount, any dtype."""
+def replicate(x: Shaped[Tensor, "b C h w"], top: int, bottom: int, left: int, right: int) -> Tensor:
+    """Pad by repeating the edge pixels; any amount (negative: cut), any dtype."""
     rows = torch.arange(-top, x.shape[-2] + bottom, device=x.device).clamp_(0, x.shape[-2] - 1)
     cols = torch.arange(-left, x.shape[-1] + right, device=x.device).clamp_(0, x.shape[-1] - 1)
     return x.index_select(-2, rows).index_select(-1, cols)
@@ -132,7 +133,11 @@ def interpolate(
 
 
 def degrade(
-    x: Float[Tensor, "b C H W"], gains: Sequence[float], ratio: int, phase: tuple[float, float], margin: int = 0
+    x: Float[Tensor, "b C H W"],
+    gains: Sequence[float],
+    ratio: int,
+    phase: tuple[float, float],
+    margin: int = 0,
 ) -> Float[Tensor, "b C h w"]:
     """D: what the MS optics and detector make of `x`: the continuous Gaussian-filtered image, sampled at r * i + phase.
 
@@ -161,7 +166,7 @@ def _degrade(x: Tensor, gain: float, ratio: int, phase: tuple[float, float], mar
     h, w = x.shape[-2] // ratio - 2 * margin, x.shape[-1] // ratio - 2 * margin
     reach = reduce_margin(gain, ratio)
     pad = ratio * (reach - margin)
-    x = replicate(x, pad, pad + ratio * _up(h), pad, pad + ratio * _up(w)) if pad >= 0 else x[..., -pad:, -pad:]
+    x = replicate(x, pad, pad + ratio * _up(h), pad, pad + ratio * _up(w))
     step = ratio * BLOCK
     x = _apply(x, _reduce_matrix(ratio, phase[0], gain), step)[..., :h, :]
     return _apply_cols(x, _reduce_matrix(ratio, phase[1], gain), step)[..., :w]

@@ -183,9 +183,7 @@ def _ratio(pan: Tensor, ms: Tensor, gain: float) -> int:
     h, w = ms.shape[-2:]
     ratio = pan.shape[0] // max(h, 1)
     if tuple(pan.shape) != (ratio * h, ratio * w) or ratio < 1:
-        raise OptionError(
-            f"PAN of {tuple(pan.shape)} is no whole multiple of MS of {(h, w)}; crop both to one area"
-        )
+        raise OptionError(f"PAN of {tuple(pan.shape)} is no whole multiple of MS of {(h, w)}; crop both to one area")
     if not 0 < gain < 1:
         raise OptionError(f"MTF gain {gain} must lie between 0 and 1; .30 fits an unknown sensor")
     return ratio
@@ -344,9 +342,7 @@ def _vertex(y: Float[Tensor, " 3"]) -> tuple[float, float]:
     return 0.5 * (right - left) / curvature, 0.125 * (right - left) ** 2 / curvature
 
 
-def _refine(
-    sampler: _Sampler, basis: Float[Tensor, "k h w"], start: tuple[float, float], second: float
-) -> Shift:
+def _refine(sampler: _Sampler, basis: Float[Tensor, "k h w"], start: tuple[float, float], second: float) -> Shift:
     """Gauss-Newton over the position; the band weights are projected out."""
     inside = basis.abs().sum(0) > 0
     flat, position = basis[:, inside], start

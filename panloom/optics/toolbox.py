@@ -125,9 +125,7 @@ def mtf_filter(x: Float[Tensor, "b C H W"], gains: Sequence[float], ratio: int) 
         OptionError: the number of gains is not the number of bands, or a gain is out of (0, 1).
     """
     if len(gains) != x.shape[1]:
-        raise OptionError(
-            f"{len(gains)} MTF gains for an image of {x.shape[1]} bands; give one gain per band"
-        )
+        raise OptionError(f"{len(gains)} MTF gains for an image of {x.shape[1]} bands; give one gain per band")
     return correlate(x, torch.stack([_cached_mtf(gain, ratio) for gain in gains]))
 
 
@@ -179,9 +177,7 @@ def atrous(x: Float[Tensor, "b C H W"], ratio: int) -> Float[Tensor, "b C H W"]:
     """
     levels = ratio.bit_length() - 1
     if ratio < 2 or ratio != 1 << levels:
-        raise OptionError(
-            f"ratio {ratio} has no dyadic wavelet level; the wavelet low pass works at 2, 4, 8, ..."
-        )
+        raise OptionError(f"ratio {ratio} has no dyadic wavelet level; the wavelet low pass works at 2, 4, 8, ...")
     for axis in (-2, -1):
         for _ in range(levels):
             x = _valid(_pad(x, 4, "mirror", axis), SPLINE, axis)
@@ -254,9 +250,7 @@ def interp23(x: Float[Tensor, "b C h w"], ratio: int) -> Float[Tensor, "b C H W"
         OptionError: another ratio.
     """
     if ratio not in (2, 4):
-        raise OptionError(
-            f"ratio {ratio}: the 23-tap interpolator is defined for 2 and 4; use the physical EXP"
-        )
+        raise OptionError(f"ratio {ratio}: the 23-tap interpolator is defined for 2 and 4; use the physical EXP")
     x = _double(_double(x, -2, first=True), -1, first=True)
     if ratio == 4:
         x = _double(_double(x, -2, first=False), -1, first=False)

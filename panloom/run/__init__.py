@@ -1,0 +1,1 @@
+"""The main job as a straight line, and its relatives: sharpen, fuse, batch, demo, report."""

@@ -14,9 +14,10 @@ from panloom import __version__
 from panloom.errors import OptionError, OutputError
 from panloom.run._tiles import Numbers
 from panloom.scene import Opened, Scene
-from panloom.scene.writer import GeoTiffWriter, Profile, TileEncoder
+from panloom.scene.profile import Driver, Profile
+from panloom.scene.writer import GeoTiffWriter, TileEncoder
 
-DRIVERS = {"geotiff": "GTiff", "cog": "COG"}
+DRIVERS: Mapping[str, Driver] = {"geotiff": "GTiff", "cog": "COG"}
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
@@ -29,7 +30,7 @@ class Target:
     dtype: str | None = None
     nodata: float | str | None = None
     creation: Mapping[str, str] | None = None
-    overviews: bool = True
+    overviews: bool = False
     overwrite: bool = False
     resume: bool = False
 
@@ -122,11 +123,10 @@ def _may_be_invalid(scene: Scene) -> bool:
     layout = scene.layout
     rows, cols = scene.grid.cells
     ms_inside = all(
-        0 <= o and n + o <= size
-        for o, n, size in zip(layout.ms_origin, (rows, cols), scene.ms.size, strict=True)
+        o >= 0 and n + o <= size for o, n, size in zip(layout.ms_origin, (rows, cols), scene.ms.size, strict=True)
     )
     pan_inside = all(
-        0 <= o and n + o <= size
+        o >= 0 and n + o <= size
         for o, n, size in zip(layout.pan_origin, (scene.grid.height, scene.grid.width), scene.pan.size, strict=True)
     )
     return not (ms_inside and pan_inside)
@@ -162,8 +162,9 @@ def _profile(
         tile=size,
         options=dict(target.creation or {}),
         driver=DRIVERS[target.format],
-        overviews=target.overviews,
+        overviews=target.overviews or target.format == "cog",
         rpcs_from=opened.pan.path if opened.pan.rpcs and layout.grid.transform is None else None,
+        rpcs_origin=(layout.pan_origin[0] + layout.area.row, layout.pan_origin[1] + layout.area.col),
         mask=mask,
     )
 

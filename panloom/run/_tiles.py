@@ -35,9 +35,7 @@ class Numbers:
     dtype: str
     nodata: float | None
 
-    def store(
-        self, dn: Float[Tensor, "c h w"], valid: Bool[Tensor, "c h w"] | None
-    ) -> Shaped[np.ndarray, "c h w"]:
+    def store(self, dn: Float[Tensor, "c h w"], valid: Bool[Tensor, "c h w"] | None) -> Shaped[np.ndarray, "c h w"]:
         """Round and clip; a valid pixel never takes the no-data value; invalid ones do.
 
         `dn` may be overwritten.
@@ -126,9 +124,7 @@ def _count(where: Tensor | None, tile: Tile, ratio: int) -> int:
     return 0 if where is None else int(trim(where, tile, ratio).sum())
 
 
-def _halved(
-    scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, device: torch.device, reason: str
-) -> Done:
+def _halved(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, device: torch.device, reason: str) -> Done:
     """The tile in four parts, each read with its own halo."""
     core, ratio = tile.core, scene.grid.ratio
     half = -(-max(core.height, core.width) // 2)

@@ -74,7 +74,7 @@ def options_of(name: str) -> list[Option]:
     return found
 
 
-def _described(cls: type, key: str) -> str:
+def _described(cls: object, key: str) -> str:
     for line in (inspect.getdoc(cls) or "").splitlines():
         if line.strip().startswith(f"{key}:"):
             return line.split(":", 1)[1].strip()

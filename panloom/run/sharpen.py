@@ -20,6 +20,7 @@ from panloom.run.cite import citations
 from panloom.run.report import Registration, Report, peak_megabytes
 from panloom.run.resolve import DEFAULT, resolve
 from panloom.scene import Opened, Scene, aligned, environment, misregistration, open_scene
+from panloom.scene.geometry import Extent
 from panloom.scene.writer import GeoTiffWriter, TileEncoder
 from panloom.tiling import plan, tile_size
 from panloom.types import Sensor, Tile, Window
@@ -79,7 +80,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     sensor: str | Sensor | None = None,
     bands: Sequence[str | int] | None = None,
     sharpen_bands: Sequence[str | int] | None = None,
-    extent: str = "pan",
+    extent: Extent = "pan",
     ms_shift: tuple[float, float] | None = None,
     align: bool = False,
     window: Window | None = None,
@@ -90,7 +91,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     dtype: str | None = None,
     nodata: float | str | None = None,
     creation: Mapping[str, str] | None = None,
-    overviews: bool = True,
+    overviews: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     device: str = "auto",
@@ -121,7 +122,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         dtype: numpy name of the output type; None: that of MS.
         nodata: no-data value of the output, "mask" for a mask band; None: as in the inputs.
         creation: GDAL creation options, over the defaults (ZSTD level 1 with predictor).
-        overviews: build them.
+        overviews: build them in a GeoTIFF; a COG always has them.
         overwrite: replace an existing file.
         resume: go on with an interrupted run of the same call.
         device: "auto", "cpu", "cuda", "cuda:1".
@@ -177,7 +178,7 @@ class _Call:
 def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
     """The straight line."""
     clock = _Clock()
-    opened, registration, notes = _register(opening(), align=call.align)
+    opened, registration, notes = register(opening(), align=call.align)
     scene = opened.scene
     try:
         fuser = check_fits(resolve(call.method, call.options), call.method, scene)
@@ -221,7 +222,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
     )
 
 
-def _register(opened: Opened, *, align: bool) -> tuple[Opened, Registration | None, list[str]]:
+def register(opened: Opened, *, align: bool) -> tuple[Opened, Registration | None, list[str]]:
     """Measure the offset between PAN and MS; warn, or correct it when asked to."""
     scene = opened.scene
     notes = list(scene.notes)
@@ -276,7 +277,7 @@ def _tile(
 ) -> tuple[Done, list[bytes]]:
     """One tile, compressed: runs in a worker thread."""
     done = finish(scene, fuser, numbers, tile, policy.device)
-    pieces = encoder.encode(done.image)
+    pieces = encoder.encode(done.image, done.mask if encoder.masked else None)
     return replace(done, image=done.image[:, :0, :0]), pieces
 
 
@@ -292,7 +293,7 @@ def _write(
     todo = tiles[writer.done :]
     try:
         for tile, (done, pieces) in zip(todo, each(todo, work, policy.threads, policy.ahead), strict=True):
-            writer.put(tile.index, pieces, done.mask)
+            writer.put(tile.index, pieces)
             accounts.add(tile, done)
             if progress is not None:
                 progress(tile.index + 1, len(tiles))
@@ -305,9 +306,7 @@ def _write(
 def _pixel_notes(accounts: _Accounts, taken_over: int, tiles: int) -> list[str]:
     notes = []
     if accounts.missing:
-        notes.append(
-            f"{accounts.missing} PAN pixels have no MS and are no-data in the result"
-        )
+        notes.append(f"{accounts.missing} PAN pixels have no MS and are no-data in the result")
     if accounts.filled:
         notes.append(
             f"{accounts.filled} PAN pixels whose own MS pixel is missing were filled from neighbouring MS pixels "
@@ -316,7 +315,9 @@ def _pixel_notes(accounts: _Accounts, taken_over: int, tiles: int) -> list[str]:
     if tiles and not accounts.valid and accounts.written:
         notes.append("no pixel of the result is valid")
     if taken_over:
-        notes.append(f"{taken_over} of {tiles} tiles were taken over from the interrupted run; the counts are of the rest")
+        notes.append(
+            f"{taken_over} of {tiles} tiles were taken over from the interrupted run; the counts are of the rest"
+        )
     return notes
 
 

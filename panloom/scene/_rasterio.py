@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Shaped, UInt8
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError, RasterioIOError
@@ -243,9 +243,7 @@ class Reader:
             self._local = threading.local()
 
 
-def project(
-    xs: Sequence[float], ys: Sequence[float], source: str, target: str
-) -> tuple[list[float], list[float]]:
+def project(xs: Sequence[float], ys: Sequence[float], source: str, target: str) -> tuple[list[float], list[float]]:
     """Coordinates in another reference system (WKT).
 
     Raises:
@@ -263,7 +261,47 @@ def same_crs(a: str, b: str) -> bool:
     return a == b or rasterio.crs.CRS.from_wkt(a) == rasterio.crs.CRS.from_wkt(b)
 
 
-# --- writing -----------------------------------------------------------------------------------------------------
+def read_reduced(
+    path: str, bands: Sequence[int], size: tuple[int, int]
+) -> tuple[Shaped[np.ndarray, "c h w"], Bool[np.ndarray, "c h w"]]:
+    """The whole raster at a smaller size (averaged, from overviews where there are some), and its validity.
+
+    Raises:
+        SceneError: it cannot be read.
+    """
+    shape = (len(bands), *size)
+    try:
+        with rasterio.open(path) as ds:
+            data = ds.read(list(bands), out_shape=shape, resampling=Resampling.average)
+            valid = ds.read_masks(list(bands), out_shape=shape, resampling=Resampling.nearest) > 0
+    except RasterioError as error:
+        raise SceneError(f"{path}: cannot be read ({error})") from error
+    if np.issubdtype(data.dtype, np.floating):
+        valid &= np.isfinite(data)
+    return data, valid
+
+
+def write_picture(path: str, rgba: UInt8[np.ndarray, "4 h w"]) -> None:
+    """Write a PNG aside and rename it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    aside = Path(path).with_name(f".{Path(path).name}.partial")
+    try:
+        with MemoryFile() as memory:
+            with memory.open(
+                driver="PNG", height=rgba.shape[1], width=rgba.shape[2], count=4, dtype="uint8", transform=_NEUTRAL
+            ) as ds:
+                ds.write(rgba)
+            aside.write_bytes(memory.read())
+        os.replace(aside, path)
+    except (RasterioError, OSError) as error:
+        aside.unlink(missing_ok=True)
+        raise OutputError(f"{path}: the picture cannot be written ({error})") from error
+
+
+# --- writing ----------------------------------------------------------------------------------------------
 
 #: What GDAL's calls may raise; `CPLE_BaseError` is no RasterioError.
 _GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
@@ -272,10 +310,8 @@ _GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
 _NEUTRAL = Affine.scale(2)
 
 
-def encode_tile(
-    array: Shaped[np.ndarray, "c n n"], options: Mapping[str, str], nodata: float | None
-) -> memoryview:
-    """A GeoTIFF of one tile, in memory. May be called from many threads; GDAL works without the interpreter's lock.
+def encode_tile(array: Shaped[np.ndarray, "c n n"], options: Mapping[str, str], nodata: float | None) -> bytes:
+    """A GeoTIFF of one tile, in memory. For many threads at once: GDAL works without the interpreter's lock.
 
     Raises:
         OutputError: GDAL refuses the options.
@@ -292,7 +328,7 @@ def encode_tile(
                 num_threads=1,
             ) as ds:
                 ds.write(array)
-            return memoryview(memory.read())
+            return memory.read()
     except _GDAL_ERRORS as error:
         raise OutputError(_refused(options, error)) from error
 
@@ -338,7 +374,7 @@ def template(profile: Profile) -> bytes:
                 if profile.mask:
                     ds.write_mask(np.full((profile.tile, profile.tile), 255, dtype=np.uint8))
             if rasterio_exists(memory.name + ".aux.xml"):
-                raise OutputError("a GeoTIFF cannot store these tags or colours inside the file; simplify them")
+                raise OutputError("a GeoTIFF cannot hold these tags or colours; simplify them")
             return memory.read()
     except _GDAL_ERRORS as error:
         raise OutputError(_refused(options, error)) from error

@@ -158,7 +158,7 @@ def take(
         place.col_end - inside.col_end,
     )
     known = torch.ones_like(values, dtype=torch.bool) if valid is None else valid
-    mask = torch.zeros(values.shape[:2] + (place.height, place.width), dtype=torch.bool)
+    mask = torch.zeros((*values.shape[:2], place.height, place.width), dtype=torch.bool)
     rows, cols = inside.inside(place)
     mask[..., rows, cols] = known
     return replicate(values, *pads), mask

@@ -1,7 +1,7 @@
-"""The structure of a TIFF file: reads its directories, cuts out its tiles, and lays out a file to be filled in.
+"""The structure of a TIFF file: reads its directories, cuts out its tiles, lays out a file to be filled in.
 
-Little-endian classic TIFF and BigTIFF, tiled. Sources: Adobe, TIFF Revision 6.0 (1992), sections 2 and 15; for
-BigTIFF (magic number 43, 8-byte offsets), the description kept with libtiff.
+Little-endian classic TIFF and BigTIFF, tiled. Sources: Adobe, TIFF Revision 6.0 (1992), sections 2 and 15;
+for BigTIFF (magic number 43, 8-byte offsets), the description kept with libtiff.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from mmap import mmap
 
 import numpy as np
 from jaxtyping import Int64
@@ -24,12 +25,12 @@ _LONG8 = 16
 _FORMATS = {3: "<u2", _LONG: "<u4", 13: "<u4", _LONG8: "<u8", 18: "<u8"}
 _ALIGN = 8
 
-Buffer = bytes | bytearray | memoryview
+Buffer = bytes | bytearray | mmap
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Sizes that differ between classic TIFF and BigTIFF, and how numbers of a file offset's width are packed.
+    """What differs between classic TIFF and BigTIFF.
 
     Attributes:
         big: BigTIFF.
@@ -72,7 +73,7 @@ class Directory:
     layout: Layout
     entries: dict[int, int]
 
-    def values(self, data: Buffer, tag: int) -> Int64[np.ndarray, "n"]:
+    def values(self, data: Buffer, tag: int) -> Int64[np.ndarray, " n"]:
         """The whole numbers of a tag.
 
         Raises:
@@ -147,7 +148,7 @@ def complete(data: Buffer, *, sparse: bool = False) -> bool:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """The front of a file: all tags, and room for the tables of tiles; the tiles follow in the order of writing.
+    """The front of a file: all tags, and room for the tables of tiles. The tiles follow as they are written.
 
     Attributes:
         data: the bytes that stand before the first tile; the tables in it are zero.
@@ -187,7 +188,7 @@ def skeleton(template: bytes, height: int, width: int, tiles: int, groups: Seque
         height: rows of the large image, and so on of every image in the template.
         width: columns.
         tiles: tiles of one band.
-        groups: for each image in the template, how many pieces a tile has in it (bands, if they are separate).
+        groups: for each image in the template, how many pieces a tile has in it (separate bands).
 
     Raises:
         ValueError: the template is no tiled TIFF or has another number of images.
@@ -215,7 +216,7 @@ def _words(layout: Layout, *numbers: int) -> bytes:
 
 
 def _table(front: bytearray, at: int, count: int, layout: Layout) -> int:
-    """Give a tag room for `count` offsets: a single one inside its entry, more at the end. Returns the place."""
+    """Give a tag room for `count` offsets: one inside its entry, more at the end. Returns the place."""
     struct.pack_into("<H", front, at + 2, layout.type)
     inside = at + 4 + layout.word
     if count == 1:

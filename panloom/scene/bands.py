@@ -148,9 +148,7 @@ def _pick(
     return [_one(sensor, places, named, word) for word in words], f"{named.source}, chosen by hand"
 
 
-def _one(
-    sensor: Sensor, places: Sequence[tuple[int, int]], named: _Named, word: str
-) -> tuple[tuple[int, int], Band]:
+def _one(sensor: Sensor, places: Sequence[tuple[int, int]], named: _Named, word: str) -> tuple[tuple[int, int], Band]:
     number, _, name = word.partition("=")
     if number.isdigit():
         k = int(number)
@@ -172,9 +170,7 @@ def _band(sensor: Sensor, name: str) -> Band:
     return found
 
 
-def _mark(
-    picked: Sequence[tuple[tuple[int, int], Band]], sharpen: Sequence[str | int] | None
-) -> tuple[SceneBand, ...]:
+def _mark(picked: Sequence[tuple[tuple[int, int], Band]], sharpen: Sequence[str | int] | None) -> tuple[SceneBand, ...]:
     names = [band.name for _, band in picked]
     if sharpen is None:
         wanted = {k for k, (_, band) in enumerate(picked) if band.role == "sharpen"}
@@ -190,7 +186,9 @@ def _position(word: str, names: Sequence[str]) -> int:
         return names.index(word)
     if word.isdigit() and 1 <= int(word) <= len(names):
         return int(word) - 1
-    raise OptionError(f"band {word!r} cannot be sharpened: the bands in use are {', '.join(names)} (or 1 to {len(names)})")
+    raise OptionError(
+        f"band {word!r} cannot be sharpened: the bands in use are {', '.join(names)} (or 1 to {len(names)})"
+    )
 
 
 def _notes(sensor: Sensor, bands: Sequence[SceneBand], source: str) -> tuple[str, ...]:

@@ -175,15 +175,13 @@ def _scene_window(relation: _Relation, shift: Axes, pan: Raster, ms: Raster, ext
     overlap = footprint.clipped(pan.height, pan.width)
     if not overlap.height or not overlap.width:
         raise SceneError(
-            f"PAN and MS do not overlap: MS ({ms.path}) covers PAN columns {first[1]} to {last[1]} and rows {first[0]} to "
-            f"{last[0]}, but PAN ({pan.path}) has {pan.width} x {pan.height} pixels"
+            f"PAN and MS do not overlap: MS ({ms.path}) covers PAN columns {first[1]} to {last[1]} and rows "
+            f"{first[0]} to {last[0]}, but PAN ({pan.path}) has {pan.width} x {pan.height} pixels"
         )
     return {"pan": whole, "intersection": overlap, "ms": footprint}[extent]
 
 
-def _nest(
-    relation: _Relation, ratio: int, shift: Axes, pan: Raster, ms: Raster, scene: Window
-) -> Layout:
+def _nest(relation: _Relation, ratio: int, shift: Axes, pan: Raster, ms: Raster, scene: Window) -> Layout:
     """Phase and origins for a scene that starts at `scene` of the PAN file."""
     size = (ms.height, ms.width)
     drift = max(abs(s - ratio) * n for s, n in zip(relation.step, size, strict=True))
@@ -248,8 +246,8 @@ def _area(
     part = window.shifted(-layout.pan_origin[0], -layout.pan_origin[1]).clipped(grid.height, grid.width)
     if not part.height or not part.width:
         raise OptionError(
-            f"the window (row {window.row}, column {window.col}, {window.height} x {window.width}) holds no pixel of the "
-            f"scene, which starts at PAN row {layout.pan_origin[0]}, column {layout.pan_origin[1]} and has "
+            f"the window (row {window.row}, column {window.col}, {window.height} x {window.width}) holds no pixel of "
+            f"the scene, which starts at PAN row {layout.pan_origin[0]}, column {layout.pan_origin[1]} and has "
             f"{grid.height} x {grid.width} pixels"
         )
     return part

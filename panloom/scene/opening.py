@@ -91,9 +91,7 @@ def open_scene(  # noqa: PLR0913  what a user may say about a scene, each a flag
     files = tuple(describe(path) for path in ([ms] if isinstance(ms, str) else ms))
     _check_files(pan_raster, files)
     identity = identify(pan_raster, files, sensor=sensor, bands=bands, sharpen=sharpen)
-    layout = geometry.settle(
-        pan_raster, files[0], extent=extent, shift=ms_shift, window=window, bounds=bounds
-    )
+    layout = geometry.settle(pan_raster, files[0], extent=extent, shift=ms_shift, window=window, bounds=bounds)
     readers = _readers(files, identity.bands, layout, src_nodata)
     scales = [files[b.file].scales[b.number - 1] for b in identity.bands]
     offsets = [files[b.file].offsets[b.number - 1] for b in identity.bands]
@@ -122,9 +120,7 @@ def _check_files(pan: Raster, files: Sequence[Raster]) -> None:
     if not files:
         raise SceneError("no MS image was given")
     if len(pan.bands) != 1:
-        raise SceneError(
-            f"PAN must have one band, but {pan.path} has {len(pan.bands)}; is the order PAN MS right?"
-        )
+        raise SceneError(f"PAN must have one band, but {pan.path} has {len(pan.bands)}; is the order PAN MS right?")
     first = files[0]
     for other in files[1:]:
         if (other.width, other.height, other.transform) != (first.width, first.height, first.transform):
@@ -136,9 +132,7 @@ def _check_files(pan: Raster, files: Sequence[Raster]) -> None:
         raise SceneError("complex pixels cannot be sharpened")
 
 
-def _readers(
-    files: Sequence[Raster], bands: Sequence[SceneBand], layout: Layout, nodata: float | None
-) -> list[Reader]:
+def _readers(files: Sequence[Raster], bands: Sequence[SceneBand], layout: Layout, nodata: float | None) -> list[Reader]:
     """One reader per run of bands of the same file, in output order."""
     runs: list[tuple[int, list[int]]] = []
     for band in bands:
@@ -179,9 +173,7 @@ def _percentile(reader: Reader, size: tuple[int, int], scale: float, offset: flo
 
 
 def _probes(size: tuple[int, int]) -> list[Window]:
-    starts = [
-        sorted({round(k * max(n - PROBE, 0) / max(PROBES - 1, 1)) for k in range(PROBES)}) for n in size
-    ]
+    starts = [sorted({round(k * max(n - PROBE, 0) / max(PROBES - 1, 1)) for k in range(PROBES)}) for n in size]
     return [Window(r, c, PROBE, PROBE).clipped(*size) for r in starts[0] for c in starts[1]]
 
 
@@ -201,7 +193,7 @@ def aligned(opened: Opened, shift: registration.Shift) -> Opened:
     return replace(opened, scene=replace(opened.scene, layout=layout))
 
 
-def array_scene(  # noqa: PLR0913  what a file would have said is an argument
+def array_scene(
     pan: Float[Tensor, "1 1 H W"],
     ms: Float[Tensor, "1 C h w"],
     *,
@@ -236,9 +228,7 @@ def array_scene(  # noqa: PLR0913  what a file would have said is an argument
         )
     (row, inner_row), (col, inner_col) = (geometry.cell_of(p, ratio) for p in phase)
     grid = Grid(height, width, ratio, (inner_row, inner_col))
-    layout = Layout(
-        grid, (0, 0), (-row, -col), (ms.shape[-2], ms.shape[-1]), None, Window(0, 0, height, width)
-    )
+    layout = Layout(grid, (0, 0), (-row, -col), (ms.shape[-2], ms.shape[-1]), None, Window(0, 0, height, width))
     bands = tuple(SceneBand(0, k + 1, band, sharpen=True) for k, band in enumerate(sensor.bands))
     units = Units((1.0,) * len(bands), (0.0,) * len(bands), full_scale)
     pan_source: Source = ArraySource(pan / full_scale, pan_valid)

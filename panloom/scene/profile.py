@@ -1,6 +1,7 @@
-"""What the output file shall be: its form, its tags, and the creation options, checked before any pixel is fused.
+"""What the output file shall be: its form, tags and creation options, checked before any pixel is fused.
 
-Names and values of the options are those of GDAL's GTiff and COG drivers (gdal.org/drivers/raster/gtiff.html, cog.html).
+Names and values of the options are those of GDAL's GTiff and COG drivers
+(gdal.org/drivers/raster/gtiff.html and cog.html).
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ COMPRESSIONS: Mapping[str, bool] = {
 _COG_ONLY = ("JPEG", "WEBP", "JXL")
 
 # Range of a number, or the values allowed; None: GDAL judges.
-_GTIFF: Mapping[str, tuple[int, int] | frozenset[str] | None] = {
+_Allowed = tuple[int, int] | frozenset[str] | None
+
+_GTIFF: Mapping[str, _Allowed] = {
     "COMPRESS": frozenset(COMPRESSIONS),
     "PREDICTOR": (1, 3),
     "INTERLEAVE": frozenset({"PIXEL", "BAND"}),
@@ -53,12 +56,43 @@ _GTIFF: Mapping[str, tuple[int, int] | frozenset[str] | None] = {
     "GEOTIFF_KEYS_FLAVOR": None,
 }
 
-_COG: Mapping[str, tuple[int, int] | frozenset[str] | None] = dict.fromkeys(
-    """COMPRESS LEVEL QUALITY PREDICTOR BIGTIFF BLOCKSIZE NBITS MAX_Z_ERROR MAX_Z_ERROR_OVERVIEW INTERLEAVE
-    OVERVIEWS OVERVIEW_COUNT OVERVIEW_COMPRESS OVERVIEW_QUALITY OVERVIEW_PREDICTOR OVERVIEW_RESAMPLING RESAMPLING
-    WARP_RESAMPLING NUM_THREADS SPARSE_OK STATISTICS GEOTIFF_VERSION TARGET_SRS TILING_SCHEME ZOOM_LEVEL
-    ZOOM_LEVEL_STRATEGY RES EXTENT ALIGNED_LEVELS ADD_ALPHA JXL_LOSSLESS JXL_EFFORT JXL_DISTANCE
-    JXL_ALPHA_DISTANCE""".split()
+_COG: Mapping[str, _Allowed] = dict.fromkeys(
+    [
+        "COMPRESS",
+        "LEVEL",
+        "QUALITY",
+        "PREDICTOR",
+        "BIGTIFF",
+        "BLOCKSIZE",
+        "NBITS",
+        "MAX_Z_ERROR",
+        "MAX_Z_ERROR_OVERVIEW",
+        "INTERLEAVE",
+        "OVERVIEWS",
+        "OVERVIEW_COUNT",
+        "OVERVIEW_COMPRESS",
+        "OVERVIEW_QUALITY",
+        "OVERVIEW_PREDICTOR",
+        "OVERVIEW_RESAMPLING",
+        "RESAMPLING",
+        "WARP_RESAMPLING",
+        "NUM_THREADS",
+        "SPARSE_OK",
+        "STATISTICS",
+        "GEOTIFF_VERSION",
+        "TARGET_SRS",
+        "TILING_SCHEME",
+        "ZOOM_LEVEL",
+        "ZOOM_LEVEL_STRATEGY",
+        "RES",
+        "EXTENT",
+        "ALIGNED_LEVELS",
+        "ADD_ALPHA",
+        "JXL_LOSSLESS",
+        "JXL_EFFORT",
+        "JXL_DISTANCE",
+        "JXL_ALPHA_DISTANCE",
+    ]
 )
 
 # Options that panloom sets by itself, and what to use instead.
@@ -79,7 +113,7 @@ _CLASSIC_MAX = 3_500_000_000
 
 @dataclass(frozen=True)
 class Profile:
-    """The output file. Two runs with equal profiles, inputs and methods give equal bytes, so no time belongs in `tags`.
+    """The output file. Equal profiles, inputs and methods give equal bytes, so no time belongs in `tags`.
 
     Attributes:
         height: rows.
@@ -201,7 +235,7 @@ class Profile:
         return size * (4 / 3 if self.overviews else 1) > _CLASSIC_MAX
 
 
-def _check(name: str, value: str, known: Mapping[str, tuple[int, int] | frozenset[str] | None], driver: str) -> None:
+def _check(name: str, value: str, known: Mapping[str, _Allowed], driver: str) -> None:
     """One creation option.
 
     Raises:
@@ -242,4 +276,4 @@ def _check_bits(profile: Profile) -> None:
             "2 is for whole bytes of integers, 3 for floats; leave it out for the best one"
         )
     if options.get("COMPRESS", "").upper().startswith("LERC") and "alpha" in profile.colors:
-        raise OutputError("LERC drops the pixels that an alpha band hides; use COMPRESS=ZSTD for an output with alpha")
+        raise OutputError("LERC drops pixels that an alpha band hides; use COMPRESS=ZSTD for alpha")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,7 +16,7 @@ from panloom.optics.continuation import STEPS, extend
 from panloom.pair import Pair, Reduced
 from panloom.scene._sources import Source, Units, take
 from panloom.scene.bands import SceneBand
-from panloom.scene.geometry import Layout
+from panloom.scene.geometry import Extent, Layout
 from panloom.tiling import blocks, tile_size
 from panloom.types import Grid, Sensor, Tile, Window
 
@@ -72,6 +72,34 @@ class Scene:
     threads: int = 1
     notes: tuple[str, ...] = ()
 
+    @staticmethod
+    def open(
+        pan: str,
+        ms: str | Sequence[str],
+        *,
+        sensor: str | Sensor | None = None,
+        bands: Sequence[str | int] | None = None,
+        extent: Extent = "pan",
+        align: bool = False,
+    ) -> Scene:
+        """A scene from files; `panloom.scene.open_scene` takes every word of the command line.
+
+        Args:
+            pan: path or URL of anything GDAL reads, with one data band.
+            ms: one multi-band raster, or several files of one grid.
+            sensor: registry name, path of a TOML file, or a sensor; None: recognised, else generic.
+            bands: bands to use: file numbers, names, or `3=red`.
+            extent: "pan", "intersection" or "ms".
+            align: correct the measured offset between PAN and MS.
+
+        Raises:
+            PanloomError: the files cannot be read or do not belong together, or a word is unknown.
+        """
+        from panloom.scene.opening import aligned, misregistration, open_scene
+
+        opened = open_scene(pan, ms, sensor=sensor, bands=bands, extent=extent)
+        return (aligned(opened, misregistration(opened.scene)) if align else opened).scene
+
     @property
     def grid(self) -> Grid:
         """The two nested grids."""
@@ -110,7 +138,7 @@ class Scene:
         return Loaded(pair, passed, valid, *_accounts(pan_valid, own, kept))
 
     def reduced(self, core: Window) -> Reduced:
-        """A window of cells on the MS grid: MS beside PAN seen through the MS optics; any window gives the same values."""
+        """A window of cells on the MS grid: MS beside PAN seen through the MS optics; the same in any window."""
         grid, rows_cols = self.grid, self.grid.cells
         gain = sum(b.mtf_nyquist for b in self.sensor.bands) / len(self.sensor.bands)
         around = core.grown(physical.reduce_margin(gain, grid.ratio)).clipped(*rows_cols)
@@ -157,10 +185,6 @@ class Scene:
         """Let go of the files."""
         self.pan.close()
         self.ms.close()
-
-    def at(self, layout: Layout, *notes: str) -> Scene:
-        """The same images on another layout (a corrected registration)."""
-        return replace(self, layout=layout, notes=self.notes + notes)
 
     def _pan(self, cells: Window) -> tuple[Tensor, Tensor | None]:
         """PAN of a window of cells, continued where invalid, and its validity (None: all)."""
@@ -233,11 +257,12 @@ def _on_pan(valid: Tensor, grid: Grid, inner: slice) -> tuple[Tensor, Tensor]:
     height = (valid.shape[-2] + inner.stop - inner.start) * grid.ratio
     width = (valid.shape[-1] + inner.stop - inner.start) * grid.ratio
     near = functional.max_pool2d(valid.float(), 3, stride=1, padding=1) > 0
-    index = [
+    rows, cols = (
         torch.floor((torch.arange(n) - p) / grid.ratio + 0.5).long() + inner.start
         for n, p in zip((height, width), grid.phase, strict=True)
-    ]
-    return tuple(m.index_select(-2, index[0]).index_select(-1, index[1]) for m in (valid, near))
+    )
+    own, spread = (m.index_select(-2, rows).index_select(-1, cols) for m in (valid, near))
+    return own, spread
 
 
 def _together(pan_valid: Tensor | None, ms_valid: Tensor | None, exp: Tensor) -> Tensor | None:
@@ -247,9 +272,7 @@ def _together(pan_valid: Tensor | None, ms_valid: Tensor | None, exp: Tensor) ->
     return ms_valid if pan_valid is None else ms_valid & pan_valid
 
 
-def _accounts(
-    pan_valid: Tensor | None, own: Tensor | None, kept: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
+def _accounts(pan_valid: Tensor | None, own: Tensor | None, kept: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """Which PAN-valid pixels were filled, and which are lost because MS is missing (in any requested band)."""
     if own is None or kept is None:
         return None, None

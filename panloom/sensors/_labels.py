@@ -46,9 +46,7 @@ _COLOURS: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 _MEANINGS = {label: names for labels, names in _COLOURS.items() for label in labels}
 _MEANINGS |= {
-    form + str(i): (f"swir{i}",)
-    for i in range(1, 9)
-    for form in ("swir", "shortwaveinfrared", "shortwaveinfraredswir")
+    form + str(i): (f"swir{i}",) for i in range(1, 9) for form in ("swir", "shortwaveinfrared", "shortwaveinfraredswir")
 }
 _MEANINGS |= {
     form + str(i): (f"thermal{i}",)

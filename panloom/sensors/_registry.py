@@ -81,9 +81,7 @@ def recognise(text: Iterable[str]) -> Sensor | None:
         The sensor, or None where no identifier is found or where they point to different sensors.
     """
     whole = "\n".join(text)
-    found = [
-        entry for entry in _registry().values() if any(p.search(whole) for p in _patterns(entry.sensor.name))
-    ]
+    found = [entry for entry in _registry().values() if any(p.search(whole) for p in _patterns(entry.sensor.name))]
     return found[0].sensor if len(found) == 1 else None
 
 

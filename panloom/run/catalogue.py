@@ -1,0 +1,58 @@
+"""The methods in words: what `panloom methods` and `panloom cite` show."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from panloom import classical
+from panloom.run.cite import citations
+from panloom.run.resolve import Option, methods, options_of, resolve
+from panloom.types import Traits
+
+
+@dataclass(frozen=True)
+class About:
+    """One method.
+
+    Attributes:
+        name: registry name.
+        summary: first line of its description.
+        options: what `--set` takes.
+        traits: as the machinery sees them, with default options and before `prepare`.
+        cite: texts of its references.
+    """
+
+    name: str
+    summary: str
+    options: tuple[Option, ...]
+    traits: Traits
+    cite: tuple[str, ...]
+
+
+def about(name: str) -> About:
+    """A method by name.
+
+    Raises:
+        MethodError: unknown name.
+    """
+    fuser = resolve(name)
+    summary = (inspect.getdoc(classical.get(name)) or "").splitlines()[0]
+    return About(name, summary, tuple(options_of(name)), fuser.traits, tuple(citations(fuser.traits.cite)[1:]))
+
+
+def summaries() -> list[tuple[str, str, str]]:
+    """Name, summary and first reference key of every method."""
+    found = [about(name) for name in methods()]
+    return [(a.name, a.summary, ", ".join(a.traits.cite)) for a in found]
+
+
+def about_cite(names: Sequence[str], *, bibtex: bool = False) -> list[str]:
+    """References of panloom and of several methods, each once.
+
+    Raises:
+        MethodError: unknown name.
+    """
+    keys = [key for name in names for key in resolve(name).traits.cite]
+    return citations(keys, bibtex=bibtex)

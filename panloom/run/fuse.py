@@ -1,0 +1,164 @@
+"""The array API: numpy in, numpy out; torch in, torch out. What a file would have said is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from panloom import sensors
+from panloom.compute import Policy, each, processors, to_device
+from panloom.errors import OptionError
+from panloom.pair import Fuser
+from panloom.run.resolve import DEFAULT, resolve
+from panloom.run.sharpen import check_fits
+from panloom.scene import Scene, array_scene
+from panloom.tiling import plan, tile_size, trim
+from panloom.types import Sensor, Tile
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+
+def fuse(  # noqa: PLR0913  what a file would have said is an argument
+    pan: Array,
+    ms: Array,
+    *,
+    method: str = DEFAULT,
+    options: Mapping[str, object] | None = None,
+    sensor: str | Sensor = "generic",
+    bands: Sequence[str] | None = None,
+    phase: Literal["corner"] | tuple[float, float] = "corner",
+    nodata: float | None = None,
+    full_scale: float | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+) -> Array:
+    """Sharpen arrays in memory.
+
+    Args:
+        pan: (H, W) or (1, H, W).
+        ms: (C, h, w), with H and W about an integer ratio times h and w.
+        method: see `panloom methods`.
+        options: of the method, as in `--set name=value`.
+        sensor: registry name, path of a TOML file, or a sensor: its MTF gains are used.
+        bands: names of the bands of `ms`; None: the sensor's usual order.
+        phase: "corner" (both images start at the same corner), or (row, col) in PAN pixels at which MS sample (0, 0)
+            is centred.
+        nodata: number that marks invalid pixels in both; NaN and infinity are always invalid.
+        full_scale: the number that becomes 1 inside; None: the largest valid number. It changes no classical result.
+        device: "auto", "cpu", "cuda", "cuda:1".
+        threads: tiles computed at once; None: one per processor.
+        seed: of everything random.
+
+    Returns:
+        (C, H, W) float32 (float64 if an input is), in the numbers of `ms`, of the kind of the inputs; NaN where PAN or
+        MS is invalid.
+
+    Raises:
+        PanloomError: shapes, bands or options that do not fit.
+
+    >>> import numpy as np
+    >>> pan, ms = np.full((32, 32), 7.0, "float32"), np.full((3, 8, 8), 5.0, "float32")
+    >>> fuse(pan, ms).shape
+    (3, 32, 32)
+    """
+    scene = _scene(pan, ms, sensor, bands, phase, nodata, full_scale)
+    fuser = check_fits(resolve(method, options), method, scene)
+    fuser = fuser.prepare(scene, torch.Generator().manual_seed(seed))
+    policy = Policy.choose(device, threads or processors(), 1 << 40, 1.0)
+    fused = _whole(scene, fuser, policy)
+    return cast("Array", fused.numpy() if isinstance(pan, np.ndarray) else fused.to(pan.device))
+
+
+def _whole(scene: Scene, fuser: Fuser, policy: Policy) -> Tensor:
+    """All tiles of a scene, put together; NaN where invalid."""
+    ratio, grid = scene.grid.ratio, scene.grid
+    tiles = plan(grid, fuser.traits, tile_size(ratio, fuser.traits.multiple))
+
+    def work(tile: Tile) -> Tensor:
+        loaded = scene.load(tile)
+        image = fuser(to_device(loaded.pair, policy.device)).cpu()
+        if loaded.valid is not None:
+            image = torch.where(loaded.valid, image, torch.full_like(image, torch.nan))
+        return trim(image, tile, ratio)
+
+    out: Tensor | None = None
+    for tile, image in zip(tiles, each(tiles, work, policy.threads), strict=True):
+        if out is None:
+            out = image.new_empty((image.shape[1], grid.height, grid.width))
+        core = tile.core
+        out[:, core.row : core.row_end, core.col : core.col_end] = image[0]
+    if out is None:
+        raise OptionError("the images hold no pixel")
+    return out.mul_(scene.units.full_scale)
+
+
+def _scene(
+    pan: np.ndarray | Tensor,
+    ms: np.ndarray | Tensor,
+    sensor: str | Sensor,
+    bands: Sequence[str] | None,
+    phase: Literal["corner"] | tuple[float, float],
+    nodata: float | None,
+    full_scale: float | None,
+) -> Scene:
+    sharp, spectral = _tensor(pan, "pan"), _tensor(ms, "ms")
+    sharp = sharp[None] if sharp.ndim == 2 else sharp
+    if sharp.ndim != 3 or sharp.shape[0] != 1 or spectral.ndim != 3 or not sharp.numel() or not spectral.numel():
+        raise OptionError(
+            f"pan is (H, W) or (1, H, W) and ms is (C, h, w); given: {tuple(pan.shape)} and {tuple(ms.shape)}"
+        )
+    dtype = torch.float64 if torch.float64 in (sharp.dtype, spectral.dtype) else torch.float32
+    pan_valid, ms_valid = _valid(sharp, nodata), _valid(spectral, nodata)
+    ratio = max(round((sharp.shape[1] * sharp.shape[2] / (spectral.shape[1] * spectral.shape[2])) ** 0.5), 1)
+    centred = (ratio - 1) / 2
+    return array_scene(
+        sharp.to(dtype)[None],
+        spectral.to(dtype)[None],
+        sensor=_sensor(sensor, bands, spectral.shape[0]),
+        phase=(centred, centred) if phase == "corner" else phase,
+        pan_valid=None if bool(pan_valid.all()) else pan_valid[None],
+        ms_valid=None if bool(ms_valid.all()) else ms_valid[None],
+        full_scale=full_scale or _largest(sharp, pan_valid, spectral, ms_valid),
+    )
+
+
+def _tensor(array: np.ndarray | Tensor, name: str) -> Tensor:
+    if isinstance(array, Tensor):
+        return array.detach().cpu()
+    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+        raise OptionError(f"{name} must hold real numbers; given: {array.dtype}")
+    return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)))
+
+
+def _valid(image: Tensor, nodata: float | None) -> Tensor:
+    values = image.double()
+    valid = torch.isfinite(values)
+    return valid if nodata is None else valid & (values != nodata)
+
+
+def _largest(pan: Tensor, pan_valid: Tensor, ms: Tensor, ms_valid: Tensor) -> float:
+    found = [float(i[v].double().max()) for i, v in ((pan, pan_valid), (ms, ms_valid)) if bool(v.any())]
+    return max([n for n in found if n > 0], default=1.0)
+
+
+def _sensor(sensor: str | Sensor, bands: Sequence[str] | None, count: int) -> Sensor:
+    """The sensor with exactly the bands of `ms`."""
+    chosen = sensor if isinstance(sensor, Sensor) else sensors.get(sensor)
+    if bands is not None:
+        named = [sensors.band_named(chosen, name) for name in bands]
+        found = tuple(b for b in named if b is not None)
+        if len(found) != count or len(found) != len(bands):
+            have = ", ".join(b.name for b in chosen.bands)
+            raise OptionError(
+                f"ms has {count} bands, and the names given are {', '.join(bands)}; {chosen.name} has {have}"
+            )
+        return replace(chosen, bands=found)
+    if len(chosen.bands) == count:
+        return chosen
+    return replace(chosen, bands=sensors.bands_for(chosen, count) or sensors.generic_bands(count))

@@ -1,0 +1,67 @@
+"""With `form=toolbox` the classical methods equal the reference toolbox: synthetic pairs always, real ones where at hand."""
+
+from __future__ import annotations
+
+import golden_data as gold
+import pytest
+import torch
+
+from panloom import classical
+from panloom.errors import MethodError
+from panloom.pair import Fuser, Pair
+
+#: Method and its name in the golden data.
+RULES = {
+    "exp": "EXP",
+    "brovey": "Brovey",
+    "gs": "GS",
+    "gsa": "GSA",
+    "sfim": "SFIM",
+    "mtf-glp": "MTF_GLP",
+    "mtf-glp-hpm": "MTF_GLP_HPM",
+}
+DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+
+
+def fuse(name: str, pair: Pair) -> torch.Tensor:
+    fuser = classical.get(name)(form="toolbox")  # pyright: ignore[reportCallIssue]
+    assert isinstance(fuser, Fuser)
+    assert fuser.traits.tiling == "whole"
+    return fuser(pair)
+
+
+def check(problem: gold.Problem, name: str, dtype: torch.dtype) -> None:
+    pair = problem.pair(dtype)
+    fused = fuse(name, pair)
+    assert fused.dtype == dtype
+    problem.check(RULES[name], fused)
+
+
+def test_every_method_is_here():
+    assert set(RULES) == set(classical.names())
+
+
+@DTYPES
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("scale", ["rr", "fr"])
+@pytest.mark.parametrize("source", gold.SYNTHETIC)
+def test_synthetic_pairs(source, scale, name, dtype):
+    check(gold.whole(source, scale), name, dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    ("source", "scale"),
+    [(source, "rr") for source in gold.REAL] + [(source, "fr") for source in gold.REAL_FULL],
+)
+def test_real_pairs(shared, source, scale, name, dtype):
+    check(gold.whole(source, scale, shared / gold.REAL_FOLDER), name, dtype)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_another_phase_is_refused(name):
+    pair = gold.whole("synth6_r2", "rr").pair()
+    shifted = Pair(pair.pan, pair.ms, pair.exp, pair.valid, (0.5, 0.5), pair.sensor)
+    with pytest.raises(MethodError, match=r"form=toolbox supposes MS samples at PAN phase 1 .*form=physical"):
+        fuse(name, shifted)
