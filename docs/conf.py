@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 
 project = "panloom"
 author = "The panloom developers"
-copyright = "The panloom developers"  # noqa: A001 (the name that sphinx reads)
+copyright = "The panloom developers"
 release = metadata.version("panloom")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]

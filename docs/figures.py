@@ -27,7 +27,7 @@ def two_grids() -> Figure:
     _grids(left, ratio=4, phase=1.5)
     left.set_title("corners coincide: ratio 4, phase (1.5, 1.5)")
     _grids(right, ratio=2, phase=0.0)
-    right.set_title("centres coincide (Landsat): ratio 2, phase (0, 0)")
+    right.set_title("centres coincide: ratio 2, phase (0, 0)")
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure

@@ -48,6 +48,12 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except PanloomError as error:
             raise _Failure(error) from error
+        except (MemoryError, RuntimeError) as error:
+            from panloom.compute import out_of_memory
+
+            if not out_of_memory(error):
+                raise
+            raise _Failure(PanloomError(f"memory ran out ({error}); use fewer --threads, or close programs")) from error
 
 
 class _Numbers(click.ParamType):
@@ -236,9 +242,17 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
     PAN has one band; MS is one multi-band file or several files of one grid. Anything GDAL reads, also /vsicurl/ and
     /vsis3/ paths.
     """
+    from panloom.run._output import check_apart
     from panloom.run.preview import preview as write_preview
 
     given = {**_given(), "overwrite": overwrite, "resume": resume}
+    files = [pan, *ms, output]
+    for what, path in (("preview", preview), ("report", report)):
+        if path is not None:
+            check_apart(what, path, files)
+            files.append(path)
+    if len(preview_bands or "RGB") not in (1, 3):
+        raise OptionError(f"--preview-bands takes one or three bands; given: {', '.join(preview_bands or [])}")
     done = _sharpen(pan, ms, output, quiet=quiet or as_json, given=given)
     if preview:
         write_preview(output, preview, preview_bands)
@@ -339,7 +353,7 @@ def methods(name: str | None) -> None:
     for option in found.options:
         choices = f" ({' | '.join(option.choices)})" if option.choices else ""
         out.print(f"  --set {option.name}=...{choices}  default {option.default}: {option.help}", highlight=False)
-    out.print(f"  traits: {found.traits}", highlight=False)
+    out.print(f"  {found.habits}", highlight=False)
     for text in found.cite:
         out.print(f"  {text}", highlight=False)
 

@@ -24,7 +24,7 @@ class Moments:
     """Count, means and centred second moments of the vector (PAN, band 1, ..., band C), in float64."""
 
     count: int
-    mean: Float[Tensor, n]
+    mean: Float[Tensor, " n"]
     comoment: Float[Tensor, "n n"]
 
     @staticmethod
@@ -57,17 +57,17 @@ class Moments:
         return self.comoment * torch.outer(varies, varies) / max(self.count - 1, 1)
 
     @property
-    def std(self) -> Float[Tensor, n]:
+    def std(self) -> Float[Tensor, " n"]:
         """Sample standard deviations (N - 1)."""
         return self.covariance.diagonal().clamp_min(0).sqrt()
 
-    def regression(self) -> tuple[Float[Tensor, C], float]:
+    def regression(self) -> tuple[Float[Tensor, " C"], float]:
         """Weights and constant of the least-squares fit of PAN by the bands; minimum norm where bands are dependent."""
         covariance = self.covariance
         weights = torch.linalg.pinv(covariance[1:, 1:], hermitian=True, rtol=1e-10) @ covariance[1:, 0]
         return weights, float(self.mean[0] - weights @ self.mean[1:])
 
-    def proportional(self) -> Float[Tensor, C]:
+    def proportional(self) -> Float[Tensor, " C"]:
         """Weights of the least-squares fit of PAN by the bands without a constant."""
         raw = self.comoment + self.count * torch.outer(self.mean, self.mean)
         return torch.linalg.pinv(raw[1:, 1:], hermitian=True, rtol=1e-10) @ raw[1:, 0]

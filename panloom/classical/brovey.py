@@ -28,10 +28,12 @@ class Brovey:
     Attributes:
         weights: one per sharpened band; None: fitted on the scene.
         form: `physical` or `toolbox`.
+        ready: the weights in use, made by `prepare`.
     """
 
     weights: tuple[float, ...] | None = None
     form: Form = "physical"
+    ready: tuple[float, ...] | None = None
 
     @property
     def traits(self) -> Traits:
@@ -49,21 +51,21 @@ class Brovey:
             return replace(self)
         bands = [band.name for band in scene.sensor.bands]
         if self.weights is None:
-            return replace(self, weights=tuple(survey(scene).proportional().tolist()))
+            return replace(self, ready=tuple(survey(scene).proportional().tolist()))
         if len(self.weights) != len(bands) or sum(self.weights) <= 0:
             raise MethodError(
                 f"brovey needs {len(bands)} weights with a positive sum (one for each of {', '.join(bands)}); "
                 f"given: {', '.join(f'{w:g}' for w in self.weights)}"
             )
-        return replace(self)
+        return replace(self, ready=self.weights)
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """Exp * pan / sum of weights * exp."""
         if self.form == "toolbox":
             return _toolbox(pair)
-        if self.weights is None:
-            raise MethodError("brovey has no weights yet: call prepare(scene, rng) first, or give weights")
-        weights = torch.tensor(self.weights, dtype=pair.exp.dtype, device=pair.exp.device)
+        if self.ready is None:
+            raise MethodError("brovey has no weights yet: call prepare(scene, rng) first")
+        weights = torch.tensor(self.ready, dtype=pair.exp.dtype, device=pair.exp.device)
         intensity = torch.einsum("c,bchw->bhw", weights, pair.exp)[:, None]
         return pair.exp * safe_ratio(pair.pan, intensity)
 

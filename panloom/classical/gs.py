@@ -38,7 +38,7 @@ class Substitution:
         return torch.addcmul(pair.exp, gains, detail)
 
 
-def injection_gains(covariance: Float[Tensor, "C C"], weights: Float[Tensor, C]) -> Float[Tensor, C]:
+def injection_gains(covariance: Float[Tensor, "C C"], weights: Float[Tensor, " C"]) -> Float[Tensor, " C"]:
     """cov(I, band) / var(I) of the intensity I = weights . bands; zero where I is constant."""
     with_bands = covariance @ weights
     variance = float(weights @ with_bands)
@@ -74,7 +74,8 @@ class Gs:
         covariance = m.covariance[1:, 1:]
         scale = float((weights @ covariance @ weights).clamp_min(0).sqrt() / m.std[0]) if m.std[0] > 0 else 0.0
         constant = float(weights @ m.mean[1:] - scale * m.mean[0])
-        gains = injection_gains(covariance, weights)
+        # A constant PAN has no detail; putting it in place of the intensity would take that of MS away.
+        gains = injection_gains(covariance, weights) * float(m.std[0] > 0)
         return replace(self, ready=Substitution(tuple(weights.tolist()), tuple(gains.tolist()), scale, constant))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:

@@ -1,8 +1,9 @@
 """MTF-GLP and MTF-GLP-HPM: generalised Laplacian pyramid with the sensor's MTF as low pass.
 
 Published: Aiazzi et al., PE&RS 72 (2006) (MTF-GLP, additive) and (MTF-GLP-HPM, high-pass modulation), with PAN
-equalised to every band by the deviation of its low-passed version (Vivone et al., IEEE TGRS 53, 2015). Ours: the `physical`
-operators at the true phase, and means and deviations from the MS grid, where PAN is already seen through the MS optics.
+equalised to every band by the deviation of its low-passed version (Vivone et al., IEEE TGRS 53, 2015). Ours: the
+`physical` operators at the true phase, and means and deviations from the MS grid, where PAN is already seen through
+the MS optics.
 `form=toolbox` equals the reference toolbox.
 """
 
@@ -23,6 +24,9 @@ from panloom.types import Sensor, Traits
 
 CITE = ("aiazzi2006", "vivone2015")
 
+#: Share of a band's mean below which the low pass of PAN no longer grows the modulation: equalised PAN may come near 0.
+FLOOR = 0.5
+
 
 @dataclass(frozen=True)
 class Pyramid:
@@ -32,7 +36,7 @@ class Pyramid:
         gain: deviation of each band over that of PAN seen through the MS optics.
         pan_mean: mean of PAN.
         mean: mean of each band.
-        reach: cells that the low pass of the widest MTF looks at.
+        reach: cells that the low pass of the widest MTF looks at, there and back.
     """
 
     gain: tuple[float, ...]
@@ -45,9 +49,10 @@ class Pyramid:
         """The statistics of a scene."""
         m = survey(scene)
         gain = m.std[1:] / m.std[0] if m.std[0] > 0 else torch.zeros_like(m.std[1:])
-        reach = max(physical.reduce_margin(g, scene.grid.ratio) for g in ms_gains(scene.sensor))
+        grid = scene.grid
+        reach = max(physical.round_trip_reach(g, grid.ratio, grid.phase) for g in ms_gains(scene.sensor))
         mean = tuple(m.mean[1:].tolist())
-        return Pyramid(tuple(gain.tolist()), float(m.mean[0]), mean, physical.REACH + reach)
+        return Pyramid(tuple(gain.tolist()), float(m.mean[0]), mean, reach)
 
     def low_pass(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """PAN as each band's optics would let it pass, back on the PAN grid."""
@@ -135,7 +140,10 @@ class MtfGlpHpm:
         ready = _ready(self.ready)
         gain = per_band(torch.tensor(ready.gain, dtype=torch.float64), pair.exp)
         level = per_band(torch.tensor(ready.mean, dtype=torch.float64), pair.exp) - gain * ready.pan_mean
-        return pair.exp * safe_ratio(pair.pan * gain + level, ready.low_pass(pair) * gain + level)
+        low = ready.low_pass(pair) * gain + level
+        floor = FLOOR * per_band(torch.tensor(ready.mean, dtype=torch.float64), pair.exp)
+        bottom = torch.maximum(low, floor)
+        return pair.exp * safe_ratio((pair.pan * gain + level) - low + bottom, bottom)
 
 
 def _traits(form: Form, ready: Pyramid | None, *, additive: bool) -> Traits:

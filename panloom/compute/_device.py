@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from threading import BoundedSemaphore
 
 import torch
 
@@ -12,6 +13,9 @@ from panloom.pair import Pair
 
 #: Resident memory of an idle run (interpreter, torch, GDAL and its cache), in MB.
 BASE_MB = 380
+
+#: Tiles that are read ahead from a network.
+REMOTE_READERS = 6
 
 
 @dataclass(frozen=True)
@@ -22,14 +26,20 @@ class Policy:
         device: where methods run.
         threads: tiles computed at once.
         ahead: tiles in flight, finished ones that wait for the writer included.
+        readers: threads beyond `threads` that may wait for slow files while others compute.
+        turn: held while a tile is computed, so that no more than `threads` are.
     """
 
     device: torch.device
     threads: int
     ahead: int
+    readers: int
+    turn: BoundedSemaphore
 
     @staticmethod
-    def choose(device: str, threads: int | None, memory_mb: int, tile_mb: float) -> Policy:
+    def choose(
+        device: str, threads: int | None, memory_mb: float, tile_mb: float, *, slow_files: bool = False
+    ) -> Policy:
         """The policy for tiles that need `tile_mb` each.
 
         Args:
@@ -37,6 +47,7 @@ class Policy:
             threads: None: one per processor that this process may use.
             memory_mb: the whole process should stay below it.
             tile_mb: working memory of one tile.
+            slow_files: tiles are read over a network, so readers run ahead of the computation.
 
         Raises:
             OptionError: no such device, threads below 1, or memory for less than one tile.
@@ -49,7 +60,10 @@ class Policy:
             least = BASE_MB + tile_mb
             raise OptionError(f"memory of {memory_mb} MB is too little: one tile needs {least:.0f} MB in all")
         threads = min(threads, room)
-        return Policy(_device(device), threads, min(room, 2 * threads + 1))
+        readers = min(REMOTE_READERS, room - threads) if slow_files else 0
+        return Policy(
+            _device(device), threads, min(room, 2 * threads + readers + 1), readers, BoundedSemaphore(threads)
+        )
 
 
 def processors() -> int:

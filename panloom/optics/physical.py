@@ -76,6 +76,17 @@ def reduce_margin(gain: float, ratio: int) -> int:
     return math.ceil((mtf_radius(gain, ratio) + 0.5) / ratio)
 
 
+def round_trip_reach(gain: float, ratio: int, phase: tuple[float, float]) -> int:
+    """Cells beyond its own that a PAN pixel of `interpolate(degrade(x))` looks at, on the side where it is more."""
+    radius, reach = mtf_radius(gain, ratio), 0
+    for p in phase:
+        first = math.floor(-p / ratio - REACH) + 1
+        last = math.ceil((ratio - 1 - p) / ratio + REACH) - 1
+        top, bottom = ratio * first + math.floor(p) - radius + 1, ratio * last + math.floor(p) + radius
+        reach = max(reach, -(top // ratio), bottom // ratio)
+    return reach
+
+
 def _apply(x: Tensor, matrix: Tensor, step: int) -> Tensor:
     """Apply a block matrix along the rows (axis -2): blocks start every `step` rows of `x`.
 

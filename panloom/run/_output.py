@@ -38,16 +38,43 @@ class Target:
         """Refuse what can be refused before any file is opened.
 
         Raises:
-            OutputError: the output is one of the inputs.
-            OptionError: unknown format or type.
+            OutputError: the output is one of the inputs, exists, or has no place.
+            OptionError: unknown format or type, or no name at all.
         """
         if self.format not in DRIVERS:
             raise OptionError(f"format is geotiff or cog; given: {self.format!r}")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise OptionError(f"no such output type: {self.dtype!r}; known: {', '.join(DTYPES)}")
-        for path in inputs:
-            if os.path.realpath(path) == os.path.realpath(self.path):
-                raise OutputError(f"the output {self.path} is one of the inputs; name another file")
+        if not self.path.strip():
+            raise OptionError("the output has no name; give the path of a file")
+        check_apart("output", self.path, inputs)
+        if os.path.exists(self.path) and not self.overwrite:
+            raise OutputError(f"{self.path}: exists already; use --overwrite to replace it, or give another name")
+
+
+def check_apart(what: str, path: str, others: Sequence[str]) -> None:
+    """A file that is to be written is none of the others, also not by another name, and there is a place for it.
+
+    Raises:
+        OutputError: it is, its folder does not exist, or its name is too long.
+    """
+    if any(_same_file(path, other) for other in others):
+        raise OutputError(f"the {what} {path} is also an input or another output; name another file")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise OutputError(f"the {what} {path}: the folder {folder} does not exist; make it first")
+    limit = os.pathconf(folder, "PC_NAME_MAX") - len("..partial.cog") if hasattr(os, "pathconf") else 240
+    if len(os.fsencode(os.path.basename(path))) > limit:
+        raise OutputError(f"the {what} {path}: the name is too long; {limit} bytes at most")
+
+
+def _same_file(path: str, other: str) -> bool:
+    if os.path.realpath(path) == os.path.realpath(other):
+        return True
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one of them does not exist, or is no local file
+        return False
 
 
 def open_writer(
@@ -98,7 +125,7 @@ def _fitting(value: float, dtype: str) -> float:
     if np.issubdtype(kind, np.floating):
         return value
     info = np.iinfo(kind)
-    if math.isnan(value) or value != int(value) or not info.min <= value <= info.max:
+    if not math.isfinite(value) or value != int(value) or not info.min <= value <= info.max:
         raise OptionError(f"nodata {value:g} does not fit {dtype} ({info.min} to {info.max}); see --dtype")
     return value
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from panloom.compute import out_of_memory, to_device
+from panloom.compute import Policy, out_of_memory, to_device
 from panloom.errors import PanloomError
 from panloom.pair import Fuser
 from panloom.scene import Loaded, Scene
@@ -44,8 +44,7 @@ class Numbers:
         if np.issubdtype(kind, np.floating):
             stored = dn.numpy().astype(kind, copy=False)
         else:
-            info = np.iinfo(kind)
-            stored = dn.round_().clamp_(info.min, info.max).numpy().astype(kind)
+            stored = dn.round_().clamp_(*_limits(kind, dn.dtype)).numpy().astype(kind)
         if self.nodata is None:
             return stored
         return self._marked(stored, np.ones(stored.shape, bool) if valid is None else valid.numpy())
@@ -57,6 +56,15 @@ class Numbers:
             stored = stored.copy()
             stored[clash] = _neighbour(kind, float(nodata or 0))
         return stored if valid.all() else np.where(valid, stored, np.array(nodata).astype(kind))
+
+
+def _limits(kind: np.dtype, of: torch.dtype) -> tuple[float, float]:
+    """The numbers between which values of type `of` fit an integer type; the upper limit may round up in `of`."""
+    info = np.iinfo(kind)
+    high = torch.tensor(info.max, dtype=torch.float64).to(of)
+    if int(high) > info.max:
+        high = torch.nextafter(high, torch.zeros_like(high))
+    return float(info.min), float(high)
 
 
 def _neighbour(kind: np.dtype, nodata: float) -> float:
@@ -76,25 +84,36 @@ class Done:
     filled: int
     missing: int
 
+    @property
+    def counts(self) -> Done:
+        """The accounts without the pixels, which need not be kept."""
+        none = np.empty((len(self.image), 0, 0), self.image.dtype)  # a slice would keep all pixels alive
+        return replace(self, image=none, mask=None)
 
-def finish(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, device: torch.device) -> Done:
+
+def finish(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Policy) -> Done:
     """Read a tile, fuse it, and turn its core into stored numbers in output band order.
 
     Raises:
         PanloomError: a file cannot be read, or memory does not suffice for the smallest part of a tile.
     """
     try:
-        return _finish(scene, fuser, numbers, tile, device)
+        return _finish(scene, fuser, numbers, tile, policy)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return _halved(scene, fuser, numbers, tile, device, reason)
+    return _halved(scene, fuser, numbers, tile, policy, reason)
 
 
-def _finish(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, device: torch.device) -> Done:
+def _finish(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Policy) -> Done:
     loaded = scene.load(tile)
-    fused = fuser(to_device(loaded.pair, device)).cpu()
+    with policy.turn:
+        return _computed(scene, fuser, numbers, tile, policy, loaded)
+
+
+def _computed(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Policy, loaded: Loaded) -> Done:
+    fused = fuser(to_device(loaded.pair, policy.device)).cpu()
     ratio = scene.grid.ratio
     image = trim(_in_order(scene, fused, loaded), tile, ratio).contiguous()
     valid = None if loaded.valid is None else trim(loaded.valid, tile, ratio)[0]
@@ -124,7 +143,7 @@ def _count(where: Tensor | None, tile: Tile, ratio: int) -> int:
     return 0 if where is None else int(trim(where, tile, ratio).sum())
 
 
-def _halved(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, device: torch.device, reason: str) -> Done:
+def _halved(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Policy, reason: str) -> Done:
     """The tile in four parts, each read with its own halo."""
     core, ratio = tile.core, scene.grid.ratio
     half = -(-max(core.height, core.width) // 2)
@@ -138,16 +157,16 @@ def _halved(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, device: to
     bands = len(scene.bands)
     image = np.empty((bands, core.height, core.width), numbers.dtype)
     mask = np.full((core.height, core.width), 255, np.uint8)
-    parts = []
+    masked, parts = False, []
     for part in blocks(core, half):
         read = part.cells(ratio).grown(fuser.traits.halo).clipped(rows, cols)
-        done = finish(scene, fuser, numbers, Tile(tile.index, part, read), device)
+        done = finish(scene, fuser, numbers, Tile(tile.index, part, read), policy)
         place = part.inside(core)
         image[(slice(None), *place)] = done.image
         if done.mask is not None:
             mask[place] = done.mask
-        parts.append(replace(done, image=image[:, :0, :0]))
-    masked = any(p.mask is not None for p in parts)
+            masked = True
+        parts.append(done.counts)
     return Done(
         image,
         mask if masked else None,

@@ -18,7 +18,7 @@ class About:
 
     Attributes:
         name: registry name.
-        summary: first line of its description.
+        summary: first sentence of its description.
         options: what `--set` takes.
         traits: as the machinery sees them, with default options and before `prepare`.
         cite: texts of its references.
@@ -30,6 +30,17 @@ class About:
     traits: Traits
     cite: tuple[str, ...]
 
+    @property
+    def habits(self) -> str:
+        """The traits in words."""
+        t = self.traits
+        ratios = "any ratio" if t.ratios is None else f"ratio {', '.join(map(str, t.ratios))}"
+        bands = "any bands" if t.bands is None else f"{t.bands} bands"
+        cut = {"exact": f"tiles equal the whole, halo {t.halo} MS pixels", "feather": "tiles are blended"}
+        detail = "additive" if t.additive else "a ratio method"
+        tiles = cut.get(t.tiling, "the whole scene at once")
+        return f"{ratios}, {bands}; {tiles}; {detail}; {'draws noise' if t.stochastic else 'no noise'}"
+
 
 def about(name: str) -> About:
     """A method by name.
@@ -38,7 +49,8 @@ def about(name: str) -> About:
         MethodError: unknown name.
     """
     fuser = resolve(name)
-    summary = (inspect.getdoc(classical.get(name)) or "").splitlines()[0]
+    first = (inspect.getdoc(classical.get(name)) or "").splitlines()[0]
+    summary = first.split(". ")[0].rstrip(".") + "."
     return About(name, summary, tuple(options_of(name)), fuser.traits, tuple(citations(fuser.traits.cite)[1:]))
 
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from panloom.errors import OutputError
+
 
 @dataclass(frozen=True)
 class Registration:
@@ -78,8 +80,15 @@ class Report:
         return json.dumps(asdict(self), indent=2, default=str)
 
     def write(self, path: str | Path) -> None:
-        """Write the JSON to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        """Write the JSON to a file.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path}: the report cannot be written ({error.strerror or error})") from error
 
 
 def versions() -> dict[str, str]:

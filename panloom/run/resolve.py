@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -111,7 +112,8 @@ def _parse(kind: object, value: object) -> object:
         words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
         return words[str(value).lower()] if str(value).lower() in words else _refuse()
     if kind in (int, float, str):
-        return typing.cast("typing.Callable[[object], object]", kind)(value)
+        parsed = typing.cast("typing.Callable[[object], object]", kind)(value)
+        return _refuse() if isinstance(parsed, float) and not math.isfinite(parsed) else parsed
     return _refuse()
 
 

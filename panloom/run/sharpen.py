@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from panloom.compute import Policy, each, processors
-from panloom.errors import MethodError
+from panloom.errors import MethodError, OptionError
 from panloom.pair import Fuser
 from panloom.run._output import Target, open_writer
 from panloom.run._tiles import Done, Numbers, finish
@@ -156,6 +156,8 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     target = Target(str(out), format, dtype, nodata, dict(creation or {}), overviews, overwrite, resume)
     call = _Call(method, dict(options or {}), align, device, threads, memory, seed, progress)
     target.check([str(pan), *files])
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads must be 1 or more; given: {threads}")
     resolve(method, options)  # a wrong name or option is told before the files are opened
     with environment(threads or processors()):
         return _run(opening, target, call)
@@ -187,7 +189,8 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         clock.lap("prepare")
         size = tile_size(scene.grid.ratio, fuser.traits.multiple)
         tiles = plan(scene.grid, fuser.traits, size, scene.layout.area)
-        policy = Policy.choose(call.device, call.threads, call.memory, _tile_megabytes(scene, fuser, size))
+        need, slow = _tile_megabytes(scene, fuser, size), scene.pan.remote or scene.ms.remote
+        policy = Policy.choose(call.device, call.threads, call.memory, need, slow_files=slow)
         writer, encoder, numbers = open_writer(opened, target, call.method, call.options, call.seed, size)
         taken_over = writer.done
         work = partial(_tile, scene, fuser, numbers, encoder, policy)
@@ -197,6 +200,8 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         clock.lap("finish")
     finally:
         scene.close()
+    if writer.note and not taken_over:
+        notes.append(writer.note)
     notes += _pixel_notes(accounts, taken_over, len(tiles))
     for note in notes:
         log.warning(note)
@@ -276,9 +281,9 @@ def _tile(
     scene: Scene, fuser: Fuser, numbers: Numbers, encoder: TileEncoder, policy: Policy, tile: Tile
 ) -> tuple[Done, list[bytes]]:
     """One tile, compressed: runs in a worker thread."""
-    done = finish(scene, fuser, numbers, tile, policy.device)
+    done = finish(scene, fuser, numbers, tile, policy)
     pieces = encoder.encode(done.image, done.mask if encoder.masked else None)
-    return replace(done, image=done.image[:, :0, :0]), pieces
+    return done.counts, pieces
 
 
 def _write(
@@ -292,7 +297,9 @@ def _write(
     accounts = _Accounts()
     todo = tiles[writer.done :]
     try:
-        for tile, (done, pieces) in zip(todo, each(todo, work, policy.threads, policy.ahead), strict=True):
+        for tile, (done, pieces) in zip(
+            todo, each(todo, work, policy.threads + policy.readers, policy.ahead), strict=True
+        ):
             writer.put(tile.index, pieces)
             accounts.add(tile, done)
             if progress is not None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from affine import Affine
 from jaxtyping import Bool, Shaped, UInt8
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as rasterio_copy
 from rasterio.shutil import exists as rasterio_exists
@@ -36,6 +37,9 @@ Affine6 = tuple[float, float, float, float, float, float]
 
 #: GDAL's block cache in MB while panloom works. Small is as fast, because every block is read once or twice.
 CACHE_MB = 64
+
+#: MS pixels by which GDAL may be off where it approximates the way between two reference systems (its default: 0.125).
+WARP_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,13 @@ class Reader:
         return tuple(self._nodata)
 
     @property
+    def remote(self) -> bool:
+        """The file lies behind a network (a URL, or one of GDAL's network file systems)."""
+        path = self._raster.path
+        network = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsihdfs")
+        return path.startswith(network) or ("://" in path and not path.startswith("file:"))
+
+    @property
     def all_valid(self) -> bool:
         """No pixel can be invalid: integers without no-data value, mask or alpha, read as they lie."""
         return (
@@ -188,8 +199,26 @@ class Reader:
         with self._lock:
             self._opened.append(handle)
 
+    @property
+    def _fill(self) -> float | None:
+        """The number that stands for no data while MS is resampled; None: an alpha band tells."""
+        declared = next((n for n in self._nodata if n is not None), None)
+        numbers = np.issubdtype(np.dtype(self._raster.dtype), np.floating)
+        if declared is None and numbers and not any(self._raster.masked):
+            return math.nan
+        return declared
+
+    @property
+    def _alpha(self) -> int | None:
+        """The alpha band of the resampled image; None where a number tells what is missing."""
+        if self._nested is None:
+            return None
+        # Only asked for by its place: GDAL takes an alpha band of floats for no mask.
+        return self._raster.alpha or (self._raster.count + 1 if self._fill is None else None)
+
     def _warped(self, ds, nested: Nested):  # noqa: ANN001, ANN202
-        plain = all(n is None for n in self._nodata)
+        fill = self._fill
+        missing = {} if fill is None else {"src_nodata": fill, "nodata": fill}
         return WarpedVRT(
             ds,
             src_crs=ds.crs or rasterio.crs.CRS.from_epsg(3857),
@@ -198,9 +227,13 @@ class Reader:
             width=nested.width,
             height=nested.height,
             resampling=Resampling.cubic,
-            src_nodata=self._override if self._override is not None else ds.nodata,
-            add_alpha=plain and self._raster.alpha is None,
+            tolerance=WARP_TOLERANCE,
+            add_alpha=fill is None and self._raster.alpha is None,
             warp_mem_limit=64,
+            # Else GDAL takes the scale from the window that is read, and blurs where it finds less than 0.95.
+            XSCALE=1,
+            YSCALE=1,
+            **missing,
         )
 
     def read(self, window: Window) -> tuple[Shaped[np.ndarray, "c h w"], Bool[np.ndarray, "c h w"] | None]:
@@ -223,10 +256,11 @@ class Reader:
             ) from error
 
     def _validity(self, handle, data: np.ndarray, place: RasterioWindow) -> np.ndarray | None:  # noqa: ANN001
-        if self._nested is not None or any(self._raster.masked[b - 1] for b in self._bands):
-            valid = handle.read_masks(self._bands, window=place) > 0
-        else:
-            valid = np.ones(data.shape, dtype=bool)
+        valid = np.ones(data.shape, dtype=bool)
+        if self._alpha is not None:
+            valid &= handle.read(self._alpha, window=place) > 0
+        elif self._nested is None and any(self._raster.masked[b - 1] for b in self._bands):
+            valid &= handle.read_masks(self._bands, window=place) > 0
         for k, nodata in enumerate(self._nodata):
             if nodata is not None and not math.isnan(nodata):
                 valid[k] &= data[k] != nodata
@@ -350,6 +384,14 @@ def _shape(size: int, count: int, dtype: str) -> dict[str, object]:
     }
 
 
+@contextmanager
+def _placeless() -> Iterator[None]:
+    """Without rasterio's warning that the output has no georeference: its input had none, which is said there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 def template(profile: Profile) -> bytes:
     """A GeoTIFF of one empty tile with all the tags of the profile (and a mask, if it wants one).
 
@@ -360,7 +402,7 @@ def template(profile: Profile) -> bytes:
     rgb = profile.colors[:3] == ("red", "green", "blue")
     options.setdefault("PHOTOMETRIC", "RGB" if rgb and profile.count >= 3 else "MINISBLACK")
     try:
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+        with _placeless(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
             with memory.open(
                 driver="GTiff",
                 **_shape(profile.tile, profile.count, profile.dtype),
@@ -413,17 +455,16 @@ def add_overviews(path: Path, profile: Profile) -> None:
     """
     options = profile.creation_options
     settings = {f"{k}_OVERVIEW": v for k, v in options.items() if k not in ("BIGTIFF", "NBITS")}
-    # GDAL gives the overviews of a mask the predictor of the data, which one-bit samples cannot have.
-    if profile.mask:
-        settings["PREDICTOR_OVERVIEW"] = "1"
     try:
         with (
+            _placeless(),
             rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_TIFF_OVR_BLOCKSIZE=str(profile.tile), **settings),
             rasterio.open(path, "r+") as ds,
         ):
             ds.build_overviews(profile.overview_factors(), Resampling.average)
     except _GDAL_ERRORS as error:
-        raise OutputError(f"{path}: cannot add overviews ({error})") from error
+        why = f"{path}: cannot add overviews ({error})"
+        raise OutputError(f"{why}; make room if the disk is full, and repeat with --resume") from error
 
 
 def to_cog(source: Path, target: Path, options: Mapping[str, str]) -> None:

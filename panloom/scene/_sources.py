@@ -31,6 +31,11 @@ class Source(Protocol):
         """No pixel can be invalid."""
         ...
 
+    @property
+    def remote(self) -> bool:
+        """Reading waits for a network."""
+        ...
+
     def read(self, window: Window) -> tuple[Float[Tensor, "1 c h w"], Bool[Tensor, "1 c h w"] | None]:
         """Values and validity (None: all) of a window inside the image."""
         ...
@@ -85,6 +90,11 @@ class FileSource:
         """No pixel can be invalid."""
         return all(reader.all_valid for reader in self._readers)
 
+    @property
+    def remote(self) -> bool:
+        """Reading waits for a network."""
+        return any(reader.remote for reader in self._readers)
+
     def read(self, window: Window) -> tuple[Float[Tensor, "1 c h w"], Bool[Tensor, "1 c h w"] | None]:
         """Values and validity of a window inside the image."""
         parts = [reader.read(window) for reader in self._readers]
@@ -117,6 +127,11 @@ class ArraySource:
     def all_valid(self) -> bool:
         """No pixel can be invalid."""
         return self._valid is None
+
+    @property
+    def remote(self) -> bool:
+        """Never: the pixels are in memory."""
+        return False
 
     def read(self, window: Window) -> tuple[Float[Tensor, "1 c h w"], Bool[Tensor, "1 c h w"] | None]:
         """Values and validity of a window inside the image."""

@@ -87,6 +87,7 @@ def open_scene(  # noqa: PLR0913  what a user may say about a scene, each a flag
         raise OptionError(f"edge is fill or drop; given: {edge!r}")
     if extent not in ("pan", "intersection", "ms"):
         raise OptionError(f"extent is pan, intersection or ms; given: {extent!r}")
+    _check_numbers(ms_shift, window, bounds)
     pan_raster = describe(pan)
     files = tuple(describe(path) for path in ([ms] if isinstance(ms, str) else ms))
     _check_files(pan_raster, files)
@@ -116,6 +117,16 @@ def open_scene(  # noqa: PLR0913  what a user may say about a scene, each a flag
     return Opened(scene, pan_raster, files, identity, source)
 
 
+def _check_numbers(
+    shift: tuple[float, float] | None, window: Window | None, bounds: tuple[float, float, float, float] | None
+) -> None:
+    for name, numbers in (("MS shift", shift), ("bounds", bounds)):
+        if numbers is not None and not all(map(math.isfinite, numbers)):
+            raise OptionError(f"{name}: every number must be finite; given: {', '.join(f'{n:g}' for n in numbers)}")
+    if window is not None and bounds is not None:
+        raise OptionError("window and bounds both choose the part to write; give one of them")
+
+
 def _check_files(pan: Raster, files: Sequence[Raster]) -> None:
     if not files:
         raise SceneError("no MS image was given")
@@ -133,14 +144,15 @@ def _check_files(pan: Raster, files: Sequence[Raster]) -> None:
 
 
 def _readers(files: Sequence[Raster], bands: Sequence[SceneBand], layout: Layout, nodata: float | None) -> list[Reader]:
-    """One reader per run of bands of the same file, in output order."""
-    runs: list[tuple[int, list[int]]] = []
+    """One reader per run of bands of the same file and the same no-data value, in output order."""
+    runs: list[tuple[tuple[int, str], list[int]]] = []
     for band in bands:
-        if runs and runs[-1][0] == band.file:
+        key = (band.file, repr(files[band.file].nodata[band.number - 1]))
+        if runs and runs[-1][0] == key:
             runs[-1][1].append(band.number)
         else:
-            runs.append((band.file, [band.number]))
-    return [Reader(files[f], numbers, nodata, layout.nested) for f, numbers in runs]
+            runs.append((key, [band.number]))
+    return [Reader(files[f], numbers, nodata, layout.nested) for (f, _), numbers in runs]
 
 
 def _full_scale(

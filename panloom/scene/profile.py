@@ -203,10 +203,13 @@ class Profile:
     @property
     def cog_options(self) -> dict[str, str]:
         """Options of the COG driver."""
-        level = {"LEVEL": "1", "PREDICTOR": "YES"} if "COMPRESS" not in self.options else {}
+        compress = self.options.get("COMPRESS", "ZSTD").upper()
+        level = {"LEVEL": "1"} if compress == "ZSTD" else {}
+        predictor = {"PREDICTOR": "YES"} if COMPRESSIONS.get(compress) and "NBITS" not in self.options else {}
         return {
-            "COMPRESS": "ZSTD",
+            "COMPRESS": compress,
             **level,
+            **predictor,
             "BIGTIFF": "IF_SAFER",
             "BLOCKSIZE": str(self.tile),
             "OVERVIEWS": "AUTO" if self.overviews else "NONE",

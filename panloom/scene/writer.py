@@ -57,13 +57,15 @@ class TileEncoder:
         return self._profile.mask
 
     def encode(
-        self, array: Shaped[np.ndarray, "bands size size"], mask: UInt8[np.ndarray, "size size"] | None = None
+        self,
+        array: Shaped[np.ndarray, "bands rows cols"],
+        mask: UInt8[np.ndarray, "rows cols"] | None = None,
     ) -> list[bytes]:
         """The stored pieces of one tile, for `GeoTiffWriter.put`.
 
         Args:
-            array: the pixels, in DN and in the data type of the profile; a tile at the right or lower border may be
-                smaller, its last pixels are repeated in the file.
+            array: the pixels, in DN and in the data type of the profile; a tile at the right or lower border
+                may be smaller, its last pixels are repeated in the file.
             mask: not 0 where they are valid; None: everywhere.
 
         Raises:
@@ -76,18 +78,22 @@ class TileEncoder:
         array = _padded(array, profile.tile)
         if mask is not None and not profile.mask:
             raise ValueError("a mask is only for a profile with a mask")
-        if profile.mask:
-            mask = np.full(array.shape[1:], 255, np.uint8) if mask is None else _padded(mask[None], profile.tile)[0]
         pieces = self._raw(array) if self._plain else self._compressed(array)
-        if mask is not None:
-            pieces.append(zlib.compress(np.packbits(mask != 0, axis=1).tobytes(), _MASK_LEVEL))
+        if profile.mask:
+            everywhere = np.ones((1, 1, 1), np.uint8)
+            valid = _padded(everywhere if mask is None else mask[None], profile.tile)[0] != 0
+            pieces.append(zlib.compress(np.packbits(valid, axis=1).tobytes(), _MASK_LEVEL))
         return pieces
 
     def _raw(self, array: np.ndarray) -> list[bytes]:
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         if self._planes > 1:
             return [band.tobytes() for band in array]
-        return [array.transpose(1, 2, 0).tobytes()]
+        # Band by band is more than twice as fast as a transposed copy.
+        pixels = np.empty((*array.shape[1:], len(array)), array.dtype)
+        for k, band in enumerate(array):
+            pixels[..., k] = band
+        return [pixels.tobytes()]
 
     def _compressed(self, array: np.ndarray) -> list[bytes]:
         file = encode_tile(array, self._options, self._profile.nodata)

@@ -16,9 +16,7 @@ def written(size=64, count=2, height=None, **options):
     data = np.random.default_rng(0).integers(0, 999, shape, dtype=np.uint16)
     settings = {"tiled": True, "blockxsize": 64, "blockysize": 64, "transform": Affine.scale(2), **options}
     with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff", height=height, width=size, count=count, dtype="uint16", **settings
-        ) as ds:
+        with memory.open(driver="GTiff", height=height, width=size, count=count, dtype="uint16", **settings) as ds:
             ds.write(data)
         return data, memory.read()
 
@@ -91,6 +89,15 @@ def test_a_filled_skeleton_is_read_by_gdal(bigtiff, height, width, interleave):
     assert _tiff.complete(file)
     with MemoryFile(file) as memory, memory.open() as ds:
         np.testing.assert_array_equal(ds.read(), np.tile(data, (1, rows, cols))[:, :height, :width])
+
+
+def test_offsets_beyond_4_gib():
+    _, small = written(count=1, bigtiff="YES")
+    made = _tiff.skeleton(small, 64, 192, 3, (1,))
+    front = made.filled(np.full((3, 1), 3_000_000_000, dtype=np.int64))
+    (directory,) = _tiff.directories(front)
+    offsets = directory.values(front, _tiff.TILE_OFFSETS) - len(front)
+    assert offsets.tolist() == [0, 3_000_000_000, 6_000_000_000]
 
 
 def test_a_skeleton_needs_a_group_for_each_image():

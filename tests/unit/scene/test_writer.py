@@ -110,9 +110,7 @@ class TestPixels:
             np.testing.assert_array_equal(ds.read(), image(profile))
             assert ds.dtypes == (dtype,) * count
             assert ds.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "ZSTD"
-            assert ds.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "BAND") == (
-                "BAND" if count == 1 else interleave
-            )
+            assert ds.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "BAND") == ("BAND" if count == 1 else interleave)
         assert files(tmp_path) == ["o.tif"]
 
     @pytest.mark.parametrize("compress", ["NONE", "DEFLATE", "LZW", "ZSTD", "LZMA", "PACKBITS", "LERC_ZSTD"])
@@ -142,12 +140,28 @@ class TestPixels:
         stored = TileEncoder(profile).encode(np.zeros((2, 64, 64), np.uint16))
         assert all(stored)
 
+    def test_smaller_tiles_are_padded(self):
+        profile = plain(mask=True, count=2)
+        encoder, data = TileEncoder(profile), image(profile)[:, :22, :8]
+        mask = np.full((22, 8), 255, np.uint8)
+        mask[3, 4] = 0
+        edges = [(0, 42), (0, 56)]
+        assert encoder.encode(data, mask) == encoder.encode(
+            np.pad(data, [(0, 0), *edges], mode="edge"), np.pad(mask, edges, mode="edge")
+        )
+
+    def test_without_mask_all_is_valid(self):
+        encoder, data = TileEncoder(plain(mask=True)), np.zeros((1, 64, 64), np.uint8)
+        assert encoder.encode(data) == encoder.encode(data, np.ones((64, 64), np.uint8))
+
     def test_a_wrong_tile_is_refused(self):
         encoder = TileEncoder(plain())
-        with pytest.raises(ValueError, match="uint8, not"):
+        with pytest.raises(ValueError, match="not 1 of uint16"):
             encoder.encode(np.zeros((1, 64, 64), np.uint16))
-        with pytest.raises(ValueError, match=r"not \(1, 32, 32\)"):
-            encoder.encode(np.zeros((1, 32, 32), np.uint8))
+        with pytest.raises(ValueError, match="not 2 of uint8"):
+            encoder.encode(np.zeros((2, 64, 64), np.uint8))
+        with pytest.raises(ValueError, match="not 32 x 65"):
+            encoder.encode(np.zeros((1, 32, 65), np.uint8))
         with pytest.raises(ValueError, match="mask"):
             encoder.encode(np.zeros((1, 64, 64), np.uint8), np.zeros((64, 64), np.uint8))
 
@@ -184,6 +198,12 @@ class TestTags:
         write(tmp_path / "o.tif", profile, stop=3)
         with rasterio.open(write(tmp_path / "o.tif", profile, resume=True)) as ds:
             assert np.isnan(ds.nodata)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("driver", ["GTiff", "COG"])
+    def test_no_georeference_is_no_news(self, tmp_path, driver):
+        write(tmp_path / "o.tif", plain(height=300, overviews=True, driver=driver))
+        assert files(tmp_path) == ["o.tif"]
 
     def test_rpcs_follow_the_origin(self, tmp_path):
         rpcs = rasterio.rpc.RPC(
@@ -232,9 +252,7 @@ class TestMask:
 
 
 class TestOverviews:
-    @pytest.mark.parametrize(
-        "options", [{}, {"INTERLEAVE": "BAND"}, {"COMPRESS": "DEFLATE"}, {"NBITS": "11"}]
-    )
+    @pytest.mark.parametrize("options", [{}, {"INTERLEAVE": "BAND"}, {"COMPRESS": "DEFLATE"}, {"NBITS": "11"}])
     def test_averages(self, tmp_path, options):
         profile = full(nodata=None, height=600, width=300, overviews=True, options=options)
         data = image(profile).astype(np.float64)
@@ -283,9 +301,7 @@ class TestSameBytes:
             found = list(pool.map(lambda k: encoder.encode(tile(profile, data, k)), order))
         assert all(f == expected[k] for k, f in zip(order, found, strict=True))
 
-    @pytest.mark.parametrize(
-        "changes", [{}, {"driver": "COG"}, {"mask": True}, {"mask": True, "driver": "COG"}]
-    )
+    @pytest.mark.parametrize("changes", [{}, {"driver": "COG"}, {"mask": True}, {"mask": True, "driver": "COG"}])
     def test_any_cache_and_number_of_gdal_threads(self, tmp_path, changes):
         profile = full(nodata=None, height=700, width=600, overviews=True, **changes)
         contents = []
@@ -365,9 +381,7 @@ class TestKilled:
             assert not path.exists()
             assert done == sorted(done)
             assert done[-1] > 0
-            finished = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, check=True
-            )
+            finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             assert "closed" in finished.stdout
         assert path.read_bytes() == whole
         assert files(tmp_path) == ["o.tif", "whole.tif"]
@@ -498,9 +512,7 @@ class TestErrors:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(module, "_write", full_disk)
-        with pytest.raises(
-            OutputError, match=r"disk is full after 5 of 12 tiles.*about 0\.00 GB more.*--resume"
-        ):
+        with pytest.raises(OutputError, match=r"disk is full after 5 of 12 tiles.*about 0\.00 GB more.*--resume"):
             out.put(5, pieces(profile, 5))
         out.abort()
         monkeypatch.setattr(module, "_write", right)

@@ -1,0 +1,27 @@
+"""Scenes that several system tests look at; made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from system_tools import Files, scene_files
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """200 x 180 PAN pixels, four bands, ratio 4, a wedge without data. Nobody may change it."""
+    return scene_files(tmp_path_factory.mktemp("small"), sensor="worldview-3", bands=4, seed=3)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The same without the wedge: every pixel is valid."""
+    return scene_files(tmp_path_factory.mktemp("whole"), sensor="worldview-3", bands=4, seed=3, wedge=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_of_torch() -> None:
+    """Small tensors gain nothing from threads, and several test processes would fight over the processors."""
+    torch.set_num_threads(1)

@@ -1,0 +1,166 @@
+"""What the system tests share: small scenes as GeoTIFFs, the command line, and results read back."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from click.testing import CliRunner, Result
+from rasterio.transform import Affine
+
+from panloom.cli import main
+from panloom.data import procedural
+from panloom.data.procedural import ProceduralScene, Recording
+
+CRS = "EPSG:32632"
+
+
+@dataclass(frozen=True)
+class Files:
+    """A pair on disk, and the scene that it shows (None: made by hand)."""
+
+    pan: Path
+    ms: Path
+    scene: ProceduralScene | None = None
+
+    @property
+    def words(self) -> tuple[str, str]:
+        return str(self.pan), str(self.ms)
+
+
+def write(path: Path, array: np.ndarray, transform: Affine | None = None, **profile: Any) -> Path:
+    """A GeoTIFF of an array (h, w) or (c, h, w); `descriptions`, `scales` and `offsets` are set per band."""
+    array = array[None] if array.ndim == 2 else array
+    bandwise = {key: profile.pop(key) for key in ("descriptions", "scales", "offsets") if key in profile}
+    settings = {"crs": CRS, "transform": transform, "dtype": array.dtype.name, **profile}
+    if transform is None:
+        settings.pop("transform")
+        settings.pop("crs")
+    count, height, width = array.shape
+    with rasterio.open(path, "w", driver="GTiff", count=count, height=height, width=width, **settings) as ds:
+        ds.write(array)
+        for key, values in bandwise.items():
+            setattr(ds, key, values)
+    return path
+
+
+def placed(pixel: float, east: float = 500_000.0, north: float = 5_000_000.0) -> Affine:
+    """North-up, square pixels."""
+    return Affine(pixel, 0, east, 0, -pixel, north)
+
+
+def scene_files(folder: Path, height: int = 200, width: int = 180, **settings: Any) -> Files:
+    """A procedural scene on disk, described and tagged as a product would be."""
+    extra = settings.pop("extra", {})
+    made = procedural.make(height, width, **settings)
+    where = procedural.georeference(made)
+    common = {"crs": where.crs, "nodata": made.nodata, **extra}
+    folder.mkdir(parents=True, exist_ok=True)
+    names = tuple(b.name for b in made.sensor.bands)
+    pan = write(folder / "pan.tif", made.pan, Affine(*where.pan), **common)
+    ms = write(folder / "ms.tif", made.ms, Affine(*where.ms), descriptions=names, **common)
+    return Files(pan, ms, made)
+
+
+def plain_files(
+    folder: Path, pan: np.ndarray, ms: np.ndarray, *, nodata: float | None = None, **ms_profile: Any
+) -> Files:
+    """A pair of arrays on disk, corner on corner, PAN pixels of 1 m."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ratio = round(pan.shape[-1] / ms.shape[-1])
+    return Files(
+        write(folder / "pan.tif", pan, placed(1.0), nodata=nodata),
+        write(folder / "ms.tif", ms, placed(float(ratio)), nodata=nodata, **ms_profile),
+    )
+
+
+def texture(rng: np.random.Generator, shape: Sequence[int], low: float, high: float, dtype: str) -> np.ndarray:
+    """Noise with some structure between two values."""
+    rows, cols = (np.arange(n) for n in shape[-2:])
+    wave = 0.5 + 0.3 * np.sin(rows[:, None] / 7.0) * np.cos(cols / 9.0)
+    return (low + (high - low) * np.clip(wave + rng.normal(0, 0.06, shape), 0, 1)).astype(dtype)
+
+
+def textured(folder: Path, dtype: str, low: float, high: float, *, size: int = 64, **ms_profile: Any) -> Files:
+    """A pair of one ratio (4), three bands, any type."""
+    rng = np.random.default_rng(5)
+    pan = texture(rng, (size, size), low, high, dtype)
+    ms = np.stack([pan.reshape(size // 4, 4, size // 4, 4).mean((1, 3)) * g for g in (0.9, 0.8, 0.7)]).astype(dtype)
+    return plain_files(folder, pan, ms, **ms_profile)
+
+
+def call(*words: object) -> Result:
+    """The command line, in this process."""
+    return CliRunner().invoke(main, [str(w) for w in words])
+
+
+def outside(*words: object, cwd: Path | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """The command line, in a process of its own."""
+    command = [sys.executable, "-m", "panloom", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False)
+
+
+def told(result: Result) -> str:
+    """The one line of error of a command that failed; fails itself where there is more or less."""
+    assert result.exit_code in (1, 2), (result.exit_code, result.output, result.exception)
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    return one_line(result.stderr)
+
+
+def one_line(stderr: str) -> str:
+    """The error in what a command said; click puts its usage before its own errors."""
+    assert "Traceback" not in stderr, stderr
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error: ")]
+    others = [line for line in lines if not line.startswith(("Error: ", "Usage: ", "Try ", "warning: "))]
+    assert len(errors) == 1, stderr
+    assert not others, stderr
+    return errors[0]
+
+
+def done(result: Result) -> Result:
+    """A command that must succeed."""
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    return result
+
+
+def pixels(path: Path | str) -> np.ndarray:
+    with rasterio.open(path) as ds:
+        return ds.read()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Names in a folder that begin with a dot: unfinished work."""
+    return sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+
+
+__all__ = [
+    "CRS",
+    "Files",
+    "Recording",
+    "call",
+    "digest",
+    "done",
+    "leftovers",
+    "one_line",
+    "outside",
+    "pixels",
+    "placed",
+    "plain_files",
+    "scene_files",
+    "texture",
+    "textured",
+    "told",
+    "write",
+]
