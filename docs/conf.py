@@ -26,16 +26,18 @@ copyright = "The panloom developers"
 release = metadata.version("panloom")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py.md5", "gallery/**/*.json"]
+exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"panloom {release}"
 default_role = "code"
 
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|numpy|rasterio|click|rich|jaxtyping|pathlib|collections\.abc|types)\..*"),
-    (r"py:.*", r"(torch|np|Tensor|Generator|Path|Callable|Iterator|Iterable|Sequence|Mapping)(\..*)?"),
-    (r"py:.*", r"(Float|Bool|Int|Shaped)\[.*"),  # jaxtyping: an array with its shape
+    (r"py:.*", r"(torch|numpy|rasterio|click|rich|jaxtyping|pathlib|collections|contextlib|os|threading|types)\..*"),
+    (r"py:.*", r"(Tensor|ndarray)"),
+    (r"py:.*", r"'[\w ]+'"),  # the shape in Float[Tensor, "b C H W"]
+    (r"py:.*", r"panloom(\.\w+)*\._\w+(\.\w+)*"),  # private parts that public signatures mention
+    (r"py:.*", r"panloom\.run\.fuse\.Array"),  # a type variable: numpy in, numpy out
 ]
 
 autodoc_member_order = "bysource"
@@ -45,6 +47,7 @@ python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_custom_sections = ["Returns"]  # prose: the type stands in the signature, a colon is only a colon
 
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
@@ -88,9 +91,7 @@ class AutoModules(SphinxDirective):
         module = importlib.import_module(self.arguments[0])
         lines = [f".. automodule:: {module.__name__}"]
         if hasattr(module, "__path__"):
-            here = [
-                name for name in self._exported(module) if _home(getattr(module, name)) == module.__name__
-            ]
+            here = [name for name in self._exported(module) if _home(getattr(module, name)) == module.__name__]
             lines += [f"   :members: {', '.join(here)}"] * bool(here)
         else:
             lines += ["   :members:"]
@@ -127,8 +128,31 @@ def _draw(app: Sphinx) -> None:
     runpy.run_path(str(HERE / "figures.py"))["draw_all"](HERE / "_build" / "figures")
 
 
+_PROSE: dict[str, list[str]] = {}
+
+
+def _keep_prose(app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
+    """Before napoleon, which takes the words before a colon in the description of a value for its type."""
+    if what in ("attribute", "data", "property"):
+        _PROSE[name] = list(lines)
+
+
+def _restore_prose(app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
+    lines[:] = _PROSE.pop(name, lines)
+
+
+def _plain_factories(
+    app: Sphinx, what: str, name: str, item: object, options: object, args: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Dataclass fields with a default factory: `<factory>` is no Python, and no type behind it would be linked."""
+    return args and args.replace("<factory>", "..."), returns
+
+
 def setup(app: Sphinx) -> None:
-    """Add the two directives and draw the figures before the pages are read."""
+    """Add the two directives, and draw the figures before the pages are read."""
+    app.connect("autodoc-process-docstring", _keep_prose, priority=400)
+    app.connect("autodoc-process-docstring", _restore_prose, priority=600)
+    app.connect("autodoc-process-signature", _plain_factories)
     app.add_directive("automodules", AutoModules)
     app.add_directive("autonames", AutoNames)
     app.connect("builder-inited", _draw)

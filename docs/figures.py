@@ -47,13 +47,9 @@ def _grids(axes: Axes, ratio: int, phase: float, size: int = 8) -> None:
     cols, rows = zip(*[(col, row) for row in places for col in places], strict=True)
     axes.scatter(cols, rows, s=46, c=MS_COLOUR, marker="s", label="MS pixels and their centres")
 
-    axes.scatter(
-        [0], [0], s=70, facecolors="none", edgecolors=PHASE_COLOUR, lw=1.6, label="PAN (0, 0), and the phase"
-    )
+    axes.scatter([0], [0], s=70, facecolors="none", edgecolors=PHASE_COLOUR, lw=1.6, label="PAN (0, 0), and the phase")
     if phase:
-        axes.annotate(
-            "", (phase, phase), (0, 0), arrowprops={"arrowstyle": "-|>", "color": PHASE_COLOUR, "lw": 1.6}
-        )
+        axes.annotate("", (phase, phase), (0, 0), arrowprops={"arrowstyle": "-|>", "color": PHASE_COLOUR, "lw": 1.6})
     axes.set(
         xlim=(-1.8, size - 0.2),
         ylim=(size - 0.2, -1.8),

@@ -10,12 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from panloom._version import __version__
+
 if TYPE_CHECKING:
     from panloom.run.fuse import fuse
     from panloom.run.report import Report
     from panloom.run.sharpen import sharpen
-
-__version__ = "0.1.0"
 
 __all__ = ["Report", "__version__", "fuse", "sharpen"]
 

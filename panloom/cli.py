@@ -7,18 +7,19 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from panloom import __version__
+from panloom._version import __version__
 from panloom.errors import MethodError, OptionError, PanloomError, PanloomWarning, SensorError
 
 if TYPE_CHECKING:
+    from panloom.run.batch import Outcome
     from panloom.run.describe import Info
+    from panloom.run.pairing import Pairs
     from panloom.run.report import Report
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -387,12 +388,16 @@ def sensors(name: str | None) -> None:
 @click.argument("folder", default="panloom-demo", type=click.Path(file_okay=False))
 @click.option("--size", type=click.IntRange(64, 8192), default=1024, show_default=True, help="PAN pixels per side.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the land that is made.")
+@click.option("--method", default="gsa", show_default=True, metavar="NAME", help="Fusion method, see: panloom methods.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
 @_JSON
-def demo(folder: str, size: int, seed: int, as_json: bool) -> None:
+def demo(folder: str, size: int, seed: int, method: str, overwrite: bool, as_json: bool) -> None:
     """Make a scene with known truth in FOLDER, sharpen it, score it, and draw it."""
     from panloom.run.demo import demo as run
+    from panloom.run.progress import progress
 
-    done = run(Path(folder), size=size, seed=seed)
+    with progress(Console(stderr=True, quiet=as_json), "demo", unit="steps") as told:
+        done = run(folder, size=size, seed=seed, method=method, progress=told, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps({"files": done.files, "scores": done.scores}, indent=2, default=str))
         return
@@ -417,6 +422,37 @@ def demo(folder: str, size: int, seed: int, as_json: bool) -> None:
 @_QUIET
 def batch(source: str, output: str, again: bool, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """Sharpen every pair of SOURCE (a folder, or a CSV with columns pan, ms and perhaps out) into OUTPUT."""
+    from functools import partial
+
+    from panloom.run.batch import find, run
+    from panloom.run.sharpen import sharpen as sharpen_one
+
+    pairs = find(source, output)
+    if dry_run:
+        for job in pairs.jobs:
+            click.echo(f"{job.name}: {job.pan} + {', '.join(job.ms)} -> {job.out}")
+        _show_unmatched(pairs)
+        return
+    if not quiet and not as_json:
+        _show_unmatched(pairs)
+    told = None if quiet or as_json else _tell_job
+    done = run(pairs, sharpen=partial(sharpen_one, **_given()), skip_done=not again, on_job=told)
+    if as_json:
+        click.echo(done.to_json())
+    elif not quiet:
+        err.print(", ".join(f"{n} {status}" for status, n in done.counts.items()) or "no pairs found", highlight=False)
+    if not done.ok or not pairs.jobs:
+        raise SystemExit(1)
+
+
+def _show_unmatched(pairs: Pairs) -> None:
+    for entry in pairs.unmatched:
+        err.print(f"left out: {entry}", highlight=False)
+
+
+def _tell_job(outcome: Outcome, place: int, total: int) -> None:
+    words = outcome.error or outcome.note or ""
+    err.print(f"[{place}/{total}] {outcome.job.name}: {outcome.status} {words}".rstrip(), highlight=False, markup=False)
 
 
 @main.command()

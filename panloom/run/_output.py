@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from panloom import __version__
+from panloom._version import __version__
 from panloom.errors import OptionError, OutputError
 from panloom.run._tiles import Numbers
 from panloom.scene import Opened, Scene

@@ -16,16 +16,17 @@ Told = Callable[[int, int], None]
 
 
 @contextmanager
-def progress(console: Console, label: str, unit_pixels: int = 0) -> Iterator[Told]:
+def progress(console: Console, label: str, unit_pixels: int = 0, unit: str = "tiles") -> Iterator[Told]:
     """A function to be told `(done, in all)`.
 
     Args:
         console: where to show it; a bar on a terminal, else a line at the start, every ten seconds and at the end.
         label: what is going on.
         unit_pixels: pixels of one unit, for the rate; 0: the rate is left out.
+        unit: what is counted.
     """
     if not console.is_terminal:
-        yield _lines(console, label, unit_pixels)
+        yield _lines(console, label, unit_pixels, unit)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -46,9 +47,9 @@ def progress(console: Console, label: str, unit_pixels: int = 0) -> Iterator[Tol
         yield told
 
 
-def _lines(console: Console, label: str, unit_pixels: int) -> Told:
+def _lines(console: Console, label: str, unit_pixels: int, unit: str) -> Told:
     started = time.perf_counter()
-    last = started
+    last = started - QUIET  # the first one is told at once
 
     def told(done: int, total: int) -> None:
         nonlocal last
@@ -58,7 +59,7 @@ def _lines(console: Console, label: str, unit_pixels: int) -> Told:
         last = now
         left = (now - started) / done * (total - done)
         eta = f", {left:.0f} s left" if done < total else ""
-        console.print(f"{label}: {done}/{total} tiles {_rate(done, unit_pixels, started)}{eta}", highlight=False)
+        console.print(f"{label}: {done}/{total} {unit}{_rate(done, unit_pixels, started)}{eta}", highlight=False)
 
     return told
 
@@ -66,4 +67,4 @@ def _lines(console: Console, label: str, unit_pixels: int) -> Told:
 def _rate(done: int, unit_pixels: int, started: float) -> str:
     if not unit_pixels:
         return ""
-    return f"{done * unit_pixels / max(time.perf_counter() - started, 1e-6) / 1e6:.1f} Mpx/s"
+    return f" {done * unit_pixels / max(time.perf_counter() - started, 1e-6) / 1e6:.1f} Mpx/s"

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from panloom.errors import OutputError
+from panloom.run._aside import write_text
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Report:
             OutputError: it cannot be written.
         """
         try:
-            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+            write_text(path, self.to_json() + "\n")
         except OSError as error:
             raise OutputError(f"{path}: the report cannot be written ({error.strerror or error})") from error
 

@@ -21,7 +21,7 @@ from affine import Affine
 from jaxtyping import Bool, Shaped, UInt8
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as rasterio_copy
 from rasterio.shutil import exists as rasterio_exists
@@ -38,8 +38,8 @@ Affine6 = tuple[float, float, float, float, float, float]
 #: GDAL's block cache in MB while panloom works. Small is as fast, because every block is read once or twice.
 CACHE_MB = 64
 
-#: MS pixels by which GDAL may be off where it approximates the way between two reference systems (its default: 0.125).
-WARP_TOLERANCE = 0.01
+#: MS pixels by which GDAL may be off where it approximates a change of reference system (its default, 0.125, shows seams).
+WARP_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def describe(path: str) -> Raster:
             return _describe(path, ds)
     except RasterioIOError as error:
         raise SceneError(_why_not(path, error)) from error
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise SceneError(f"{path}: {error}") from error
 
 
@@ -233,6 +233,7 @@ class Reader:
             # Else GDAL takes the scale from the window that is read, and blurs where it finds less than 0.95.
             XSCALE=1,
             YSCALE=1,
+            UNIFIED_SRC_NODATA="NO",  # a pixel may be missing in one band only
             **missing,
         )
 
@@ -249,7 +250,7 @@ class Reader:
             if self.all_valid:
                 return data, None
             return data, self._validity(handle, data, place)
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:
             raise SceneError(
                 f"{self._raster.path}: cannot read rows {window.row}-{window.row_end}, columns "
                 f"{window.col}-{window.col_end}; the file may be truncated ({error})"
@@ -285,7 +286,7 @@ def project(xs: Sequence[float], ys: Sequence[float], source: str, target: str) 
     """
     try:
         x, y = warp_transform(source, target, list(xs), list(ys))[:2]
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError, CRSError) as error:
         raise SceneError(f"no transformation between the reference systems of PAN and MS ({error})") from error
     return list(x), list(y)
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from panloom.compute import each
 from panloom.errors import OptionError, SceneError
 from panloom.optics import registration
 from panloom.scene import geometry
@@ -18,7 +19,7 @@ from panloom.scene._rasterio import Raster, Reader, describe
 from panloom.scene._sources import ArraySource, FileSource, Source, Units, check_readable
 from panloom.scene.bands import Identity, SceneBand, identify
 from panloom.scene.geometry import Extent, Layout
-from panloom.scene.scene import Scene
+from panloom.scene.scene import NestedScene
 from panloom.types import Grid, Sensor, Window
 
 #: Windows that the full scale of an unknown sensor is estimated from, per axis, and their size in pixels.
@@ -26,6 +27,36 @@ PROBES, PROBE = 5, 256
 
 #: Windows of the registration check, and their size in MS pixels.
 CHECKS, CHECK = 9, 128
+
+
+class Scene(NestedScene):
+    """PAN and MS, ready to be read; made from files by `Scene.open` or `open_scene`, from memory by `array_scene`."""
+
+    @staticmethod
+    def open(
+        pan: str,
+        ms: str | Sequence[str],
+        *,
+        sensor: str | Sensor | None = None,
+        bands: Sequence[str | int] | None = None,
+        extent: Extent = "pan",
+        align: bool = False,
+    ) -> Scene:
+        """A scene from files; `panloom.scene.open_scene` takes every word of the command line.
+
+        Args:
+            pan: path or URL of anything GDAL reads, with one data band.
+            ms: one multi-band raster, or several files of one grid.
+            sensor: registry name, path of a TOML file, or a sensor; None: recognised, else generic.
+            bands: bands to use: file numbers, names, or `3=red`.
+            extent: "pan", "intersection" or "ms".
+            align: correct the measured offset between PAN and MS.
+
+        Raises:
+            PanloomError: the files cannot be read or do not belong together, or a word is unknown.
+        """
+        opened = open_scene(pan, ms, sensor=sensor, bands=bands, extent=extent)
+        return (aligned(opened, misregistration(opened.scene)) if align else opened).scene
 
 
 @dataclass(frozen=True)
@@ -191,7 +222,13 @@ def _probes(size: tuple[int, int]) -> list[Window]:
 
 def misregistration(scene: Scene) -> registration.Shift:
     """How far MS lies from where the files say, measured on windows spread by a fixed seed."""
-    return registration.measure(scene.sample(CHECKS, CHECK, torch.Generator().manual_seed(0)))
+
+    def measured(seed: int) -> registration.Shift:
+        return registration.measure(scene.sample(CHECKS, CHECK, torch.Generator().manual_seed(seed)))
+
+    # A worker of `each` uses one thread: many small operations on all processors are slow on a busy machine.
+    (shift,) = each([0], measured)
+    return shift
 
 
 def aligned(opened: Opened, shift: registration.Shift) -> Opened:

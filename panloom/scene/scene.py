@@ -16,7 +16,7 @@ from panloom.optics.continuation import STEPS, extend
 from panloom.pair import Pair, Reduced
 from panloom.scene._sources import Source, Units, take
 from panloom.scene.bands import SceneBand
-from panloom.scene.geometry import Extent, Layout
+from panloom.scene.geometry import Layout
 from panloom.tiling import blocks, tile_size
 from panloom.types import Grid, Sensor, Tile, Window
 
@@ -47,8 +47,8 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """PAN and MS, ready to be read. Make one with `open_scene` (files) or `array_scene` (memory).
+class NestedScene:
+    """PAN and MS on two nested grids, ready to be read; `panloom.scene.Scene` adds how they are opened.
 
     Attributes:
         layout: the grids and how the files lie on them.
@@ -71,34 +71,6 @@ class Scene:
     edge: str = "fill"
     threads: int = 1
     notes: tuple[str, ...] = ()
-
-    @staticmethod
-    def open(
-        pan: str,
-        ms: str | Sequence[str],
-        *,
-        sensor: str | Sensor | None = None,
-        bands: Sequence[str | int] | None = None,
-        extent: Extent = "pan",
-        align: bool = False,
-    ) -> Scene:
-        """A scene from files; `panloom.scene.open_scene` takes every word of the command line.
-
-        Args:
-            pan: path or URL of anything GDAL reads, with one data band.
-            ms: one multi-band raster, or several files of one grid.
-            sensor: registry name, path of a TOML file, or a sensor; None: recognised, else generic.
-            bands: bands to use: file numbers, names, or `3=red`.
-            extent: "pan", "intersection" or "ms".
-            align: correct the measured offset between PAN and MS.
-
-        Raises:
-            PanloomError: the files cannot be read or do not belong together, or a word is unknown.
-        """
-        from panloom.scene.opening import aligned, misregistration, open_scene
-
-        opened = open_scene(pan, ms, sensor=sensor, bands=bands, extent=extent)
-        return (aligned(opened, misregistration(opened.scene)) if align else opened).scene
 
     @property
     def grid(self) -> Grid:

