@@ -1,7 +1,7 @@
 """The rim of no-data: error of the 8-pixel ring beside a diagonal no-data edge against the interior, and lost pixels.
 
-Takes the 1024 x 1024 upper left part of the truth crop of `benchmarks/scene.py`, with no-data 0 in PAN below a diagonal and
-in MS where more than half of a pixel lies there, and sharpens it with every classical method.
+Takes the 1024 x 1024 upper left part of the truth crop of `benchmarks/scene.py`, with no-data 0 in PAN below a
+diagonal and in MS where more than half of a pixel lies there, and sharpens it with every classical method.
 
     python benchmarks/edges.py SCENES/8192 OUTDIR
 """

@@ -21,6 +21,9 @@ RATIOS = (2, 16)
 #: PAN pixels by which the two grids may drift apart over the scene and still count as nested.
 DRIFT = 0.1
 
+#: Cells around the scene that a resampled MS covers as well.
+BEYOND = 8
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -200,11 +203,14 @@ def _nest(relation: _Relation, ratio: int, shift: Axes, pan: Raster, ms: Raster,
     note = (relation.note,) if relation.note else ()
     if as_it_lies:
         return replace(layout, ms_origin=(-cells[0] - moves[0], -cells[1] - moves[1]), notes=note)
-    corner = (origin[0] + file_phase[0] - centred, origin[1] + file_phase[1] - centred)
+    # Beyond the scene too, so that its border sees MS and not a repeated edge.
+    pad = BEYOND + max(abs(m) for m in moves)
+    corner = tuple(o + p - centred - pad * ratio for o, p in zip(origin, file_phase, strict=True))
+    size = (grid.cells[0] + 2 * pad, grid.cells[1] + 2 * pad)
     place = Affine(*(pan.transform or ())) * Affine.translation(corner[1], corner[0]) * Affine.scale(ratio)
-    nested = Nested(pan.crs, place[:6], *grid.cells)
+    nested = Nested(pan.crs, place[:6], *size)
     notes = (*note, _resampling_note(relation, ratio, pan, ms, drift))
-    return replace(layout, ms_origin=(-moves[0], -moves[1]), ms_size=grid.cells, nested=nested, notes=notes)
+    return replace(layout, ms_origin=(pad - moves[0], pad - moves[1]), ms_size=size, nested=nested, notes=notes)
 
 
 def cell_of(position: float, ratio: int) -> tuple[int, float]:

@@ -182,13 +182,18 @@ class NestedScene:
             valid[..., :, window.width - over[1] :] = False
         return values, valid
 
+    def _covered(self, cells: Window) -> Window:
+        """The part of a window of cells that MS or the scene covers."""
+        sides = zip(self.layout.ms_origin, self.ms.size, self.grid.cells, strict=True)
+        (top, bottom), (left, right) = [(min(-o, 0), max(n - o, m)) for o, n, m in sides]
+        return cells.shifted(-top, -left).clipped(bottom - top, right - left).shifted(top, left)
+
     def _ms(self, cells: Window) -> tuple[Tensor, Tensor | None]:
-        """MS of a window of cells that may stick out of the scene (edges repeated), continued where invalid."""
-        rows_cols = self.grid.cells
-        inside = cells.clipped(*rows_cols)
+        """MS of a window of cells, continued where invalid; beyond the scene as far as MS goes, then the edge is repeated."""
+        inside = self._covered(cells)
         values, valid = take(self.ms, self.layout.ms_origin, inside)
         if valid is not None:
-            around = cells.grown(STEPS).clipped(*rows_cols)
+            around = self._covered(inside.grown(STEPS))
             values, valid = take(self.ms, self.layout.ms_origin, around)
             rows, cols = inside.inside(around)
             if valid is not None:

@@ -92,7 +92,9 @@ def textured(folder: Path, dtype: str, low: float, high: float, *, size: int = 6
     """A pair of one ratio (4), three bands, any type."""
     rng = np.random.default_rng(5)
     pan = texture(rng, (size, size), low, high, dtype)
-    ms = np.stack([pan.reshape(size // 4, 4, size // 4, 4).mean((1, 3)) * g for g in (0.9, 0.8, 0.7)]).astype(dtype)
+    small = pan.astype(float).reshape(size // 4, 4, size // 4, 4).mean((1, 3))
+    own = texture(rng, (3, size // 4, size // 4), low, high, "float64")
+    ms = (np.reshape((0.8, 0.6, 0.7), (3, 1, 1)) * (small - own) + own).astype(dtype)
     return plain_files(folder, pan, ms, **ms_profile)
 
 

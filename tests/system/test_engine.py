@@ -63,7 +63,7 @@ main()
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """A scene of 4 x 4 tiles of 64, with a wedge."""
-    return scene_files(tmp_path_factory.mktemp("many"), 250, 230, sensor="worldview-3", bands=4, seed=8)
+    return scene_files(tmp_path_factory.mktemp("many"), 256, 240, sensor="worldview-3", bands=4, seed=8)
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +183,7 @@ def test_a_block_that_does_not_fit_is_halved(many, tmp_path, monkeypatch, hungry
     plenty = run(many, tmp_path / "plenty.tif", method=method, nodata=nodata)
     hungry(190 * 190, error)
     short = run(many, tmp_path / "short.tif", method=method, nodata=nodata)
-    assert "memory ran out on a tile of 250 x 230" in caplog.text
+    assert "memory ran out on a tile of 256 x 240" in caplog.text
     reason = str(error) or "MemoryError"
     assert reason in caplog.text
     assert "halved" in caplog.text
@@ -198,8 +198,8 @@ def test_a_block_that_does_not_fit_is_halved(many, tmp_path, monkeypatch, hungry
 def test_halving_goes_on_until_it_fits(many, tmp_path, hungry, caplog):
     hungry(80 * 80, MemoryError())
     run(many, tmp_path / "short.tif")
-    assert "tile of 250 x 230" in caplog.text
-    assert "tile of 125 x 125" in caplog.text
+    assert "tile of 256 x 240" in caplog.text
+    assert "tile of 128 x 128" in caplog.text
 
 
 def test_memory_for_nothing_at_all(many, tmp_path, hungry):
@@ -273,7 +273,7 @@ def test_existing_output_stands_until_the_new_one_is_complete(many, tmp_path, br
     with pytest.raises(OutputError, match="exists"):
         run(many, out, resume=True)
     run(many, out, resume=True, overwrite=True)
-    assert pixels(out).shape == (4, 250, 230)
+    assert pixels(out).shape == (4, 256, 240)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_existing_output_stands_until_the_new_one_is_complete(many, tmp_path, br
         {"nodata": 7},
         {"bands": ["1", "2", "3"]},
         {"ms_shift": (0.25, 0.0)},
-        {"window": Window(0, 0, 250, 200)},
+        {"window": Window(0, 0, 256, 200)},
         {"edge": "drop"},
         {"seed": 3},
         {"sensor": "worldview-2"},

@@ -388,7 +388,7 @@ def test_report(small, tmp_path):
     assert report["output"] == str(out)
     assert (report["method"], report["options"], report["seed"], report["threads"]) == ("mtf-glp", {}, 0, 1)
     assert report["sensor"] == {"name": "generic", "source": "not recognised"}
-    assert [b["name"] for b in report["bands"]["bands"]] == ["blue", "green", "red", "nir1"]
+    assert [b["name"] for b in report["bands"]["bands"]] == ["blue", "green", "red", "nir"]
     grid = report["grid"]
     assert (grid["height"], grid["width"], grid["ratio"]) == (200, 180, 4)
     assert grid["phase"] == pytest.approx(small.scene.phase)

@@ -43,14 +43,12 @@ def body_lines(function: Function) -> int:
 def paths(function: Function) -> int:
     """McCabe's number: one, and one more for each branch, loop, handler and inner function."""
     inner = [node for node in ast.walk(function) if node is not function]
-    return 1 + sum(isinstance(node, (*BRANCHES, *Function.__args__)) for node in inner)
+    return 1 + sum(isinstance(node, (*BRANCHES, ast.FunctionDef, ast.AsyncFunctionDef)) for node in inner)
 
 
 def length_faults(package: Path) -> list[str]:
     found = trees(package)
-    bodies = {
-        f"{name}:{f.lineno} {f.name}": body_lines(f) for name, tree in found.items() for f in functions(tree)
-    }
+    bodies = {f"{name}:{f.lineno} {f.name}": body_lines(f) for name, tree in found.items() for f in functions(tree)}
     lines = {name: len((package / name).read_text(encoding="utf-8").splitlines()) for name in found}
     networks = {name: n for name, n in lines.items() if name.startswith("networks/")}
     others = {name: n for name, n in lines.items() if name not in networks}

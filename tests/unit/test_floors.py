@@ -141,11 +141,7 @@ def weight_faults(package: Path) -> list[str]:
     for link in imports(package):
         if link.eager:
             links.setdefault(link.source, set()).add(link.target)
-    quick = [
-        m
-        for m in _modules(package)
-        if any(m == q or (m.startswith(f"{q}.") and q != "panloom") for q in QUICK)
-    ]
+    quick = [m for m in _modules(package) if any(m == q or (m.startswith(f"{q}.") and q != "panloom") for q in QUICK)]
     return [
         " > ".join(way)
         for module in quick
@@ -162,9 +158,7 @@ def cycle_faults(package: Path) -> list[str]:
             links[link.source].add(link.target)
     while leaves := {module for module, targets in links.items() if not targets & links.keys()}:
         links = {module: targets for module, targets in links.items() if module not in leaves}
-    return sorted(
-        f"{module} > {', '.join(sorted(targets & links.keys()))}" for module, targets in links.items()
-    )
+    return sorted(f"{module} > {', '.join(sorted(targets & links.keys()))}" for module, targets in links.items())
 
 
 CHECKS = [floor_faults, room_faults, weight_faults, cycle_faults]
