@@ -49,6 +49,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except PanloomError as error:
             raise _Failure(error) from error
+        except (click.exceptions.Exit, click.Abort):  # RuntimeErrors, by which click ends a command
+            raise
         except (MemoryError, RuntimeError) as error:
             from panloom.compute import out_of_memory
 

@@ -1,7 +1,7 @@
 """Small GeoTIFFs for tests, and a smooth truth that any of them can be an image of.
 
-    pan = Place(100, 120, (1, 0, 500000, 0, -1, 5000000))
-    write(tmp_path / "pan.tif", pan.truth(1), place=pan)
+pan = Place(100, 120, (1, 0, 500000, 0, -1, 5000000))
+write(tmp_path / "pan.tif", pan.truth(1), place=pan)
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Place:
 
 
 def smooth(xs: np.ndarray, ys: np.ndarray, bands: int, wave: float) -> np.ndarray:
-    """(bands, ...) low-frequency waves in UTM coordinates, each band its own; `wave` is the shortest length in metres."""
+    """(bands, ...) slow waves in UTM coordinates, each band its own; `wave` is the shortest length in metres."""
     xs, ys, k = xs - EAST, ys - NORTH, 2 * np.pi / wave
     return np.stack(
         [

@@ -4,7 +4,8 @@ Published: Aiazzi et al., PE&RS 72 (2006) (MTF-GLP, additive) and (MTF-GLP-HPM, 
 equalised to every band by the deviation of its low-passed version (Vivone et al., IEEE TGRS 53, 2015). Ours: the
 `physical` operators at the true phase, and means and deviations from the MS grid, where PAN is already seen through
 the MS optics.
-`form=toolbox` equals the reference toolbox.
+Ours too: the denominator of the modulation is never less than half the band's mean, so that noise in dark
+places is not blown up. `form=toolbox` equals the reference toolbox.
 """
 
 from __future__ import annotations

@@ -89,8 +89,9 @@ def open_writer(
     numbers, mask = _numbers(opened, target)
     profile = _profile(opened, target, numbers, mask=mask, tags=_tags(opened.scene, method, options, seed), size=size)
     key = _key(opened, method, options, seed)
+    encoder = TileEncoder(profile)  # first, because it tries the creation options
     writer = GeoTiffWriter(target.path, profile, key=key, overwrite=target.overwrite, resume=target.resume)
-    return writer, TileEncoder(profile), numbers
+    return writer, encoder, numbers
 
 
 def _numbers(opened: Opened, target: Target) -> tuple[Numbers, bool]:

@@ -51,7 +51,7 @@ def describe(opened: Opened, registration: Registration | None, notes: list[str]
             "height": r.height,
             "bands": len(r.bands),
             "dtype": r.dtype,
-            "nodata": r.nodata[0],
+            "nodata": "nan" if r.nodata[0] != r.nodata[0] else r.nodata[0],  # JSON has no NaN
         }
         for r in (opened.pan, *opened.ms)
     ]

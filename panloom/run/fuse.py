@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar, cast
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from panloom import sensors
-from panloom.compute import Policy, each, processors, to_device
+from panloom.compute import Policy, each, to_device
 from panloom.errors import OptionError
 from panloom.pair import Fuser
 from panloom.run.resolve import DEFAULT, resolve
@@ -70,7 +71,7 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     scene = _scene(pan, ms, sensor, bands, phase, nodata, full_scale)
     fuser = check_fits(resolve(method, options), method, scene)
     fuser = fuser.prepare(scene, torch.Generator().manual_seed(seed))
-    policy = Policy.choose(device, threads or processors(), 1 << 40, 1.0)
+    policy = Policy.choose(device, threads, 1 << 40, 1.0)
     fused = _whole(scene, fuser, policy)
     return cast("Array", fused.numpy() if isinstance(pan, np.ndarray) else fused.to(pan.device))
 
@@ -113,6 +114,7 @@ def _scene(
         raise OptionError(
             f"pan is (H, W) or (1, H, W) and ms is (C, h, w); given: {tuple(pan.shape)} and {tuple(ms.shape)}"
         )
+    _check_numbers(phase, full_scale)
     dtype = torch.float64 if torch.float64 in (sharp.dtype, spectral.dtype) else torch.float32
     pan_valid, ms_valid = _valid(sharp, nodata), _valid(spectral, nodata)
     ratio = max(round((sharp.shape[1] * sharp.shape[2] / (spectral.shape[1] * spectral.shape[2])) ** 0.5), 1)
@@ -128,8 +130,17 @@ def _scene(
     )
 
 
+def _check_numbers(phase: Literal["corner"] | tuple[float, float], full_scale: float | None) -> None:
+    if phase != "corner" and not all(map(math.isfinite, phase)):
+        raise OptionError(f"phase is 'corner' or (row, col) in PAN pixels; given: {phase}")
+    if full_scale is not None and not 0 < full_scale < math.inf:
+        raise OptionError(f"full_scale must be positive; given: {full_scale:g}")
+
+
 def _tensor(array: np.ndarray | Tensor, name: str) -> Tensor:
     if isinstance(array, Tensor):
+        if array.is_complex() or array.dtype == torch.bool:
+            raise OptionError(f"{name} must hold real numbers; given: {array.dtype}")
         return array.detach().cpu()
     if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
         raise OptionError(f"{name} must hold real numbers; given: {array.dtype}")

@@ -36,35 +36,54 @@ def progress(console: Console, label: str, unit_pixels: int = 0, unit: str = "ti
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
+    pace = _Pace(unit_pixels)
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=None, rate="")
-        started = time.perf_counter()
 
         def told(done: int, total: int) -> None:
-            rate = _rate(done, unit_pixels, started)
-            bar.update(task, completed=done, total=total, rate=rate)
+            pace.step(done)
+            bar.update(task, completed=done, total=total, rate=pace.rate(done))
 
         yield told
 
 
+class _Pace:
+    """Rate and time left, counted from the first unit: opening and statistics are no part of them."""
+
+    def __init__(self, unit_pixels: int) -> None:
+        self._pixels, self._first, self._began = unit_pixels, 0, 0.0
+
+    def step(self, done: int) -> None:
+        """Start the clock with the first unit."""
+        if not self._began:
+            self._first, self._began = done, time.perf_counter()
+
+    def rate(self, done: int) -> str:
+        """Pixels per second, in words; empty before the second unit."""
+        if not self._pixels or done <= self._first:
+            return ""
+        return f" {(done - self._first) * self._pixels / (time.perf_counter() - self._began) / 1e6:.1f} Mpx/s"
+
+    def left(self, done: int, total: int) -> str:
+        """Seconds left, in words; empty where nothing is known."""
+        if done <= self._first or done >= total:
+            return ""
+        left = (time.perf_counter() - self._began) / (done - self._first) * (total - done)
+        return f", {left:.0f} s left"
+
+
 def _lines(console: Console, label: str, unit_pixels: int, unit: str) -> Told:
-    started = time.perf_counter()
-    last = started - QUIET  # the first one is told at once
+    pace = _Pace(unit_pixels)
+    last = time.perf_counter() - QUIET  # the first one is told at once
 
     def told(done: int, total: int) -> None:
         nonlocal last
+        pace.step(done)
         now = time.perf_counter()
         if done < total and now - last < QUIET:
             return
         last = now
-        left = (now - started) / done * (total - done)
-        eta = f", {left:.0f} s left" if done < total else ""
-        console.print(f"{label}: {done}/{total} {unit}{_rate(done, unit_pixels, started)}{eta}", highlight=False)
+        words = f"{label}: {done}/{total} {unit}{pace.rate(done)}{pace.left(done, total)}"
+        console.print(words, highlight=False)
 
     return told
-
-
-def _rate(done: int, unit_pixels: int, started: float) -> str:
-    if not unit_pixels:
-        return ""
-    return f" {done * unit_pixels / max(time.perf_counter() - started, 1e-6) / 1e6:.1f} Mpx/s"

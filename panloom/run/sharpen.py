@@ -22,7 +22,7 @@ from panloom.run.resolve import DEFAULT, resolve
 from panloom.scene import Opened, Scene, aligned, environment, misregistration, open_scene
 from panloom.scene.geometry import Extent
 from panloom.scene.writer import GeoTiffWriter, TileEncoder
-from panloom.tiling import plan, tile_size
+from panloom.tiling import blocks, plan, tile_size
 from panloom.types import Sensor, Tile, Window
 
 log = logging.getLogger("panloom")
@@ -192,9 +192,10 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         need, slow = _tile_megabytes(scene, fuser, size), scene.pan.remote or scene.ms.remote
         policy = Policy.choose(call.device, call.threads, call.memory, need, slow_files=slow)
         writer, encoder, numbers = open_writer(opened, target, call.method, call.options, call.seed, size)
-        taken_over = writer.done
-        work = partial(_tile, scene, fuser, numbers, encoder, policy)
-        accounts = _write(writer, tiles, work, policy, call.progress)
+        todo = [tile for tile in tiles if tile.index + len(list(blocks(tile.core, size))) > writer.done]
+        taken_over = len(tiles) - len(todo)
+        work = partial(_tile, scene, fuser, numbers, encoder, policy, size)
+        accounts = _write(writer, todo, len(tiles), work, policy, call.progress)
         clock.lap("fuse")
         writer.close()
         clock.lap("finish")
@@ -278,32 +279,37 @@ def _tile_megabytes(scene: Scene, fuser: Fuser, size: int) -> float:
 
 
 def _tile(
-    scene: Scene, fuser: Fuser, numbers: Numbers, encoder: TileEncoder, policy: Policy, tile: Tile
-) -> tuple[Done, list[bytes]]:
-    """One tile, compressed: runs in a worker thread."""
+    scene: Scene, fuser: Fuser, numbers: Numbers, encoder: TileEncoder, policy: Policy, size: int, tile: Tile
+) -> tuple[Done, list[list[bytes]]]:
+    """One tile, compressed: runs in a worker thread. A whole scene becomes several tiles of the file."""
     done = finish(scene, fuser, numbers, tile, policy)
-    pieces = encoder.encode(done.image, done.mask if encoder.masked else None)
-    return done.counts, pieces
+    mask = done.mask if encoder.masked else None
+    places = [part.inside(tile.core) for part in blocks(tile.core, size)]
+    parts = [
+        encoder.encode(done.image[:, rows, cols], None if mask is None else mask[rows, cols]) for rows, cols in places
+    ]
+    return done.counts, parts
 
 
 def _write(
     writer: GeoTiffWriter,
-    tiles: Sequence[Tile],
-    work: Callable[[Tile], tuple[Done, list[bytes]]],
+    todo: Sequence[Tile],
+    total: int,
+    work: Callable[[Tile], tuple[Done, list[list[bytes]]]],
     policy: Policy,
     progress: Progress | None,
 ) -> _Accounts:
     """Fuse the tiles that are still missing and put them in order; what is done survives an interruption."""
     accounts = _Accounts()
-    todo = tiles[writer.done :]
     try:
-        for tile, (done, pieces) in zip(
+        for tile, (done, parts) in zip(
             todo, each(todo, work, policy.threads + policy.readers, policy.ahead), strict=True
         ):
-            writer.put(tile.index, pieces)
+            for pieces in parts[writer.done - tile.index :]:
+                writer.put(writer.done, pieces)
             accounts.add(tile, done)
             if progress is not None:
-                progress(tile.index + 1, len(tiles))
+                progress(tile.index + 1, total)
     except BaseException:
         writer.abort()
         raise

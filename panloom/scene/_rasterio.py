@@ -38,7 +38,8 @@ Affine6 = tuple[float, float, float, float, float, float]
 #: GDAL's block cache in MB while panloom works. Small is as fast, because every block is read once or twice.
 CACHE_MB = 64
 
-#: MS pixels by which GDAL may be off where it approximates a change of reference system (its default, 0.125, shows seams).
+#: MS pixels by which GDAL may be off where it approximates a change of reference system (0.125, its default, shows
+#: as seams).
 WARP_TOLERANCE = 1e-5
 
 

@@ -170,8 +170,14 @@ def _check_files(pan: Raster, files: Sequence[Raster]) -> None:
                 f"the MS files must share one grid: {first.path} has {first.width} x {first.height} pixels at "
                 f"{first.transform}, {other.path} {other.width} x {other.height} at {other.transform}"
             )
-    if any(np.issubdtype(np.dtype(r.dtype), np.complexfloating) for r in (pan, *files)):
-        raise SceneError("complex pixels cannot be sharpened")
+    for raster in (pan, *files):
+        if np.issubdtype(np.dtype(raster.dtype), np.complexfloating):
+            raise SceneError(f"{raster.path}: complex pixels cannot be sharpened")
+        if not all(math.isfinite(s) and s for s in raster.scales) or not all(map(math.isfinite, raster.offsets)):
+            raise SceneError(
+                f"{raster.path}: its scale tags {raster.scales} or offset tags {raster.offsets} are no usable numbers; "
+                "correct them (rio edit-info, gdal_edit)"
+            )
 
 
 def _readers(files: Sequence[Raster], bands: Sequence[SceneBand], layout: Layout, nodata: float | None) -> list[Reader]:

@@ -23,8 +23,9 @@ from panloom.types import Grid, Sensor, Tile, Window
 #: Blocks that statistics look at; a scene with more of them is sampled evenly.
 SURVEY_BLOCKS = 1024
 
-#: Share of the MTF kernel's weight that must lie on valid PAN pixels for a reduced pixel to count.
-SUPPORT = 0.999
+#: Share of the MTF kernel's weight that must lie on valid PAN pixels for a reduced pixel to count; the others are
+#: continued, so a few of them scattered over the scene do no harm.
+SUPPORT = 0.9
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class NestedScene:
         return cells.shifted(-top, -left).clipped(bottom - top, right - left).shifted(top, left)
 
     def _ms(self, cells: Window) -> tuple[Tensor, Tensor | None]:
-        """MS of a window of cells, continued where invalid; beyond the scene as far as MS goes, then the edge is repeated."""
+        """MS of a window of cells, continued where invalid; beyond scene and MS the edge is repeated."""
         inside = self._covered(cells)
         values, valid = take(self.ms, self.layout.ms_origin, inside)
         if valid is not None:

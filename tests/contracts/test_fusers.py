@@ -88,7 +88,9 @@ def mosaic(fuser: Fuser, scene: Scene, size: int, traits: Traits | None = None) 
     out = None
     for tile in plan(grid, traits or fuser.traits, size):
         part = trim(fuser(scene.read(tile)), tile, grid.ratio)
-        out = torch.full((*part.shape[:2], grid.height, grid.width), torch.nan, dtype=part.dtype) if out is None else out
+        out = (
+            torch.full((*part.shape[:2], grid.height, grid.width), torch.nan, dtype=part.dtype) if out is None else out
+        )
         out[(..., *tile.core.inside(Window(0, 0, grid.height, grid.width)))] = part
     assert out is not None
     return out
@@ -315,9 +317,7 @@ def test_pixels_beside_a_wedge_are_as_good_as_without_it(name, ratio, phase):
     made, scene = land(ratio, phase, wedge=True), wedged(ratio, phase, 0.0)
     truth = torch.from_numpy(made.truth)[None] / made.sensor.full_scale
     beside = ring(masks(made)[0], 8).expand_as(truth)
-    errors = [
-        float((fuse(name, s) - truth)[beside].square().mean().sqrt()) for s in (scene, scene_of(ratio, phase))
-    ]
+    errors = [float((fuse(name, s) - truth)[beside].square().mean().sqrt()) for s in (scene, scene_of(ratio, phase))]
     assert errors[0] <= 1.25 * errors[1]
 
 
@@ -349,7 +349,7 @@ def test_one_constant_image(name, flat, value):
     scene = scene_of(*CASES[2], F32, change)
     fused, exp = fuse(name, scene), scene.read(whole(scene)).exp[..., : scene.grid.height, : scene.grid.width]
     assert bool(fused.isfinite().all())
-    assert -1 < float(fused.min())
+    assert float(fused.min()) > -1
     assert float(fused.max()) < 3
     if flat == "pan" and name != "brovey":
         close(fused, exp, 2e-6)

@@ -195,9 +195,7 @@ def test_interpolation_reproduces_smooth_images_at_the_stated_position(ratio, ph
     rows = (torch.arange(h * ratio, dtype=F64)[:, None] - phase[0]) / ratio
     cols = (torch.arange(w * ratio, dtype=F64)[None] - phase[1]) / ratio
     expanded = physical.interpolate(scene(i, j), ratio, phase)
-    torch.testing.assert_close(
-        inner(expanded, 6 * ratio), inner(scene(rows, cols), 6 * ratio), rtol=0, atol=2e-5
-    )
+    torch.testing.assert_close(inner(expanded, 6 * ratio), inner(scene(rows, cols), 6 * ratio), rtol=0, atol=2e-5)
 
 
 @EVERY_CASE
@@ -277,8 +275,10 @@ def test_any_size_and_any_window(ratio, h, w, data):
     reach = physical.reduce_margin(0.3, ratio)
     padded = physical.replicate(wide, *[reach * ratio] * 4)
     torch.testing.assert_close(
-        seen, physical.degrade(padded, [0.3], ratio, phase)[..., reach : reach + h, reach : reach + w],
-        rtol=0, atol=1e-13,
+        seen,
+        physical.degrade(padded, [0.3], ratio, phase)[..., reach : reach + h, reach : reach + w],
+        rtol=0,
+        atol=1e-13,
     )
 
 

@@ -1,4 +1,4 @@
-"""With `form=toolbox` the classical methods equal the reference toolbox: synthetic pairs always, real ones where at hand."""
+"""With `form=toolbox` the methods equal the reference toolbox: synthetic pairs always, real ones where at hand."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ RULES = {
     "mtf-glp-hpm": "MTF_GLP_HPM",
 }
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def fuse(name: str, pair: Pair) -> torch.Tensor:

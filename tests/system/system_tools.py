@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import rasters
 from click.testing import CliRunner, Result
 from rasterio.transform import Affine
 
 from panloom.cli import main
 from panloom.data import procedural
 from panloom.data.procedural import ProceduralScene, Recording
-
-CRS = "EPSG:32632"
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,11 @@ class Files:
         return str(self.pan), str(self.ms)
 
 
-def write(path: Path, array: np.ndarray, transform: Affine | None = None, **profile: Any) -> Path:
-    """A GeoTIFF of an array (h, w) or (c, h, w); `descriptions`, `scales` and `offsets` are set per band."""
-    array = array[None] if array.ndim == 2 else array
-    bandwise = {key: profile.pop(key) for key in ("descriptions", "scales", "offsets") if key in profile}
-    settings = {"crs": CRS, "transform": transform, "dtype": array.dtype.name, **profile}
-    if transform is None:
-        settings.pop("transform")
-        settings.pop("crs")
-    count, height, width = array.shape
-    with rasterio.open(path, "w", driver="GTiff", count=count, height=height, width=width, **settings) as ds:
-        ds.write(array)
-        for key, values in bandwise.items():
-            setattr(ds, key, values)
+def write(path: Path, array: np.ndarray, transform: Affine | None = None, **says: Any) -> Path:
+    """A GeoTIFF of an array (h, w) or (c, h, w) in UTM; `says` are fields of `rasters.Says`, or creation options."""
+    known = {key: says.pop(key) for key in list(says) if key in rasters.Says.__dataclass_fields__}
+    place = rasters.Place(*array.shape[-2:], tuple(transform)[:6] if transform else None)
+    rasters.write(path, array, place, rasters.Says(**known, options=says))
     return path
 
 
@@ -61,7 +52,7 @@ def scene_files(folder: Path, height: int = 200, width: int = 180, **settings: A
     extra = settings.pop("extra", {})
     made = procedural.make(height, width, **settings)
     where = procedural.georeference(made)
-    common = {"crs": where.crs, "nodata": made.nodata, **extra}
+    common = {"nodata": made.nodata, **extra}
     folder.mkdir(parents=True, exist_ok=True)
     names = tuple(b.name for b in made.sensor.bands)
     pan = write(folder / "pan.tif", made.pan, Affine(*where.pan), **common)
@@ -148,7 +139,6 @@ def leftovers(folder: Path) -> list[str]:
 
 
 __all__ = [
-    "CRS",
     "Files",
     "Recording",
     "call",

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from system_tools import call, digest, done, leftovers, one_line, outside, pixels, placed, plain_files, texture, told, write
+from system_tools import (
+    call,
+    digest,
+    done,
+    leftovers,
+    one_line,
+    outside,
+    pixels,
+    placed,
+    plain_files,
+    texture,
+    told,
+    write,
+)
 
 from panloom import classical
 from panloom.scene import writer
@@ -67,7 +80,9 @@ def test_empty_name_of_an_input(small, out, word):
 @pytest.mark.parametrize("compress", ["NONE", "ZSTD"])
 def test_truncated(small, out, tmp_path, share, which, compress):
     files = {"pan": small.pan, "ms": small.ms}
-    again = write(tmp_path / "whole.tif", pixels(files[which]), placed(1.0 if which == "pan" else 4.0), compress=compress)
+    again = write(
+        tmp_path / "whole.tif", pixels(files[which]), placed(1.0 if which == "pan" else 4.0), compress=compress
+    )
     cut = tmp_path / "cut.tif"
     cut.write_bytes(again.read_bytes()[: int(share * again.stat().st_size)])
     files[which] = cut
@@ -122,6 +137,12 @@ def test_ms_files_of_different_grids(small, out, tmp_path):
 def test_complex_pixels(small, out, tmp_path):
     strange = write(tmp_path / "complex.tif", np.ones((2, 50, 45), "complex64"), placed(2.0))
     fails(sharpen((small.pan, strange), out), 1, "complex")
+
+
+@pytest.mark.parametrize("tags", [{"scales": (0.0,) * 4}, {"offsets": (np.nan,) * 4}], ids=["scale 0", "offset nan"])
+def test_scale_tags_that_are_no_numbers(small, out, tmp_path, tags):
+    strange = write(tmp_path / "strange.tif", pixels(small.ms), placed(2.0), **tags)
+    fails(sharpen((small.pan, strange), out), 1, "strange.tif", "scale")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -265,6 +286,7 @@ def test_no_band_left_to_sharpen(small, out):
         (("--bounds", "4,3,2,1"), ("bounds",)),
         (("--bounds", "nan,nan,nan,nan"), ("bounds",)),
         (("--bounds", "-inf,-inf,inf,inf"), ("bounds",)),
+        (("--window", "0,0,9,9", "--bounds", "0,0,1,1"), ("window and bounds",)),
         (("--ms-shift", "nan,0"), ("shift",)),
         (("--ms-shift", "1"), ("1",)),
         (("--ms-shift", "1e9,0"), ()),

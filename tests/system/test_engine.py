@@ -19,8 +19,8 @@ import torch
 from system_tools import call, digest, leftovers, one_line, pixels, scene_files, told
 
 import panloom
-import panloom.run.sharpen  # noqa: F401  the name is that of the function; the module is fetched below
-from panloom.errors import OutputError, PanloomError
+import panloom.run.sharpen
+from panloom.errors import OptionError, OutputError, PanloomError
 from panloom.optics.registration import Shift
 from panloom.run import _output
 from panloom.scene.writer import GeoTiffWriter
@@ -110,6 +110,31 @@ def test_tiles_of_another_size_give_the_same_pixels(many, tmp_path, monkeypatch)
     assert np.allclose(one, other, rtol=2e-6, atol=1e-2)
 
 
+def test_a_method_that_needs_the_whole_scene(tmp_path, monkeypatch):
+    """One block of the engine, nine tiles of the file; also resumed in the middle of them."""
+    files = scene_files(tmp_path / "in", 140, 150, sensor="worldview-3", bands=4, phase=(2.0, 2.0))
+    settings = {"method": "mtf-glp", "options": {"form": "toolbox"}, "dtype": "float32"}
+    report = run(files, tmp_path / "64.tif", **settings)
+    assert report.tiles == {"all": 1, "resumed": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "tile_size", lambda ratio, multiple=1: 512)
+        run(files, tmp_path / "512.tif", **settings)
+    assert np.array_equal(pixels(tmp_path / "64.tif"), pixels(tmp_path / "512.tif"))
+    real = GeoTiffWriter.put
+
+    def put(self, index, pieces):
+        if index == 5:
+            raise OutputError("the power went off")
+        real(self, index, pieces)
+
+    out = tmp_path / "out.tif"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OutputError):
+        patch.setattr(GeoTiffWriter, "put", put)
+        run(files, out, **settings)
+    run(files, out, resume=True, **settings)
+    assert digest(out) == digest(tmp_path / "64.tif")
+
+
 def test_threads_are_honoured(many, tmp_path, monkeypatch):
     busy, most, inner, lock = [0], [0], set(), threading.Lock()
     real = engine.finish
@@ -132,6 +157,8 @@ def test_threads_are_honoured(many, tmp_path, monkeypatch):
         run(many, tmp_path / f"{threads}.tif", threads=threads)
         assert most[0] == threads
     assert inner == {1}
+    with pytest.raises(OptionError, match="threads"):
+        run(many, tmp_path / "0.tif", threads=0)
 
 
 # --- memory that runs out ---------------------------------------------------------------------------------

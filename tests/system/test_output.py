@@ -13,7 +13,6 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import Affine
 from system_tools import (
-    CRS,
     Files,
     call,
     done,
@@ -133,7 +132,8 @@ def test_type_is_kept(tmp_path, dtype, low, high, method):
     # Nothing wraps round: the levels of the bands are those of MS.
     ms = pixels(files.ms).astype(float)
     assert np.abs(image.astype(float).mean((1, 2)) - ms.mean((1, 2))).max() < 0.04 * (high - low)
-    assert np.abs(image.astype(float)[:, ::4, ::4] - ms).max() < 0.6 * (high - low)
+    if method != "sfim" or low >= 0:  # a ratio of numbers around zero has no bounds
+        assert np.abs(image.astype(float)[:, ::4, ::4] - ms).max() < 0.6 * (high - low)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
@@ -423,7 +423,8 @@ def test_json_is_all_that_stands_on_standard_output(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "shown"), [((), (2, 1, 0)), (("--preview-bands", "nir1,2,blue"), (3, 1, 0)), (("--preview-bands", "4"), (3,))]
+    ("words", "shown"),
+    [((), (2, 1, 0)), (("--preview-bands", "nir1,2,blue"), (3, 1, 0)), (("--preview-bands", "4"), (3,))],
 )
 def test_preview(small, tmp_path, words, shown):
     out, png = tmp_path / "out.tif", tmp_path / "look.png"
@@ -443,7 +444,7 @@ def test_preview(small, tmp_path, words, shown):
 
 def test_preview_of_a_large_image_is_small(tmp_path):
     rng = np.random.default_rng(0)
-    path = write(tmp_path / "large.tif", rng.integers(1, 255, (3, 100, 2600), dtype="uint8"), placed(1.0), crs=CRS)
+    path = write(tmp_path / "large.tif", rng.integers(1, 255, (3, 100, 2600), dtype="uint8"), placed(1.0))
     from panloom.run.preview import preview
 
     preview(path, tmp_path / "look.png")

@@ -112,9 +112,7 @@ def test_every_call_has_one_torch_thread_and_no_gradients():
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        inside = list(
-            each(range(4), lambda k: (torch.get_num_threads(), torch.is_inference_mode_enabled()), 2)
-        )
+        inside = list(each(range(4), lambda k: (torch.get_num_threads(), torch.is_inference_mode_enabled()), 2))
         assert set(inside) == {(1, True)}
         assert torch.get_num_threads() == 2, "the caller keeps its own number"
         assert not torch.is_inference_mode_enabled()

@@ -72,8 +72,11 @@ def test_it_reaches_as_far_as_it_says(steps):
 def test_the_nearest_ring_is_the_mean_of_its_valid_neighbours():
     image, valid = scene()
     out = extend(image, valid)
-    row, col = next((r, c) for r, c in (~valid[0, 0]).nonzero().tolist() if 0 < r < 39 and 0 < c < 36 and
-                    valid[0, 0, r - 1 : r + 2, c - 1 : c + 2].any())
+    row, col = next(
+        (r, c)
+        for r, c in (~valid[0, 0]).nonzero().tolist()
+        if 0 < r < 39 and 0 < c < 36 and valid[0, 0, r - 1 : r + 2, c - 1 : c + 2].any()
+    )
     around = (0, 0, slice(row - 1, row + 2), slice(col - 1, col + 2))
     assert out[0, 0, row, col] == pytest.approx(float(image[around][valid[around]].mean()), abs=1e-12)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rasters import EAST, NORTH, UTM, Place, Says, smooth, write
 from rasterio.crs import CRS
+from rasters import EAST, NORTH, UTM, Place, Says, smooth, write
 
 from panloom.errors import OptionError, SceneError
 from panloom.scene import Opened, Scene, open_scene
@@ -23,6 +23,14 @@ WEST_OF_33 = (1.0, 0.0, 830_000.0, 0.0, -1.0, NORTH)
 
 #: Cubic resampling of waves of 16 pixels is this exact; 3 % of an MS pixel of shift would be more.
 RESAMPLED = 2e-3
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,11 @@ def _cases() -> dict[str, Case]:
         "ratio-4.0003": Case(PAN, PAN.coarser(4.0003), limit=RESAMPLED),
         "degrees-ms": Case(PAN, _geographic(PAN, 4.0), ratio=3, limit=RESAMPLED, says="another reference system"),
         "degrees-pan": Case(
-            _geographic(PAN, 1.0), PAN.coarser(4, -80, -80, (80, 80)), ratio=5, limit=RESAMPLED, says="another reference"
+            _geographic(PAN, 1.0),
+            PAN.coarser(4, -80, -80, (80, 80)),
+            ratio=5,
+            limit=RESAMPLED,
+            says="another reference",
         ),
         "mercator-ms": Case(PAN, _zone(PAN, "EPSG:3857", 5.6), limit=RESAMPLED, says="another reference system"),
         "other-zone": Case(border, _zone(border, "EPSG:32633", 4.0), limit=RESAMPLED, says="another reference system"),
@@ -215,6 +227,36 @@ def check_validity(case: Case, opened: Opened, loaded: Loaded, pan_valid: np.nda
         assert np.array_equal(missing, pan_valid & ~valid)
 
 
+@pytest.mark.parametrize(
+    ("ms", "limit"),
+    [
+        (PAN.coarser(4, -36, -44, (45, 52)), 3e-5),
+        (PAN.coarser(2, -18.5, -20.5, (80, 90)), 3e-5),
+        (PAN.coarser(4, -36, -44, (45, 52)).flipped(), 3e-5),
+        (_zone(PAN, "EPSG:3857", 5.6), RESAMPLED),
+        (PAN.coarser(4, -60, -60, (60, 60)).turned(20), RESAMPLED),
+    ],
+)
+@pytest.mark.parametrize("shift", [None, (1.5, -2.25)])
+def test_a_larger_ms_is_used_up_to_the_border_of_pan(tmp_path, ms, limit, shift):
+    """The border of PAN is no border of MS: what MS shows beyond it serves the interpolation."""
+    case = Case(PAN, ms, limit=limit)
+    wave = wavelength(case)
+    pan_path, ms_path = scene_files(tmp_path, PAN, ms, wave)
+    if shift:
+        ratio = open_scene(pan_path, ms_path).scene.grid.ratio
+        xs, ys = ms.at(np.arange(ms.height)[:, None], np.arange(ms.width)[None])
+        rows, cols = PAN.index(xs, ys)
+        moved = PAN.at(rows + ratio * shift[0], cols + ratio * shift[1])
+        write(Path(ms_path), smooth(*moved, 3, wave).astype(np.float32), ms)
+    scene = open_scene(pan_path, ms_path, ms_shift=shift).scene
+    loaded = scene.load(whole(scene))
+    xs, ys = PAN.at(np.arange(PAN.height)[:, None], np.arange(PAN.width)[None])
+    assert np.abs(cut(loaded.pair.exp, scene) - smooth(xs, ys, 3, wave)).max() < limit
+    assert bool(loaded.pair.valid.all())
+    assert loaded.missing is None or not loaded.missing.any()
+
+
 @EVERY_CASE
 @pytest.mark.parametrize("extent", ["pan", "intersection", "ms"])
 def test_the_scene_lies_on_the_pan_grid(tmp_path, name, extent):
@@ -279,6 +321,22 @@ def test_the_phase_is_where_the_transforms_put_ms(tmp_path, name):
 def test_phases_that_are_known(tmp_path, name, phase):
     grid = open_scene(*scene_files(tmp_path, CASES[name].pan, CASES[name].ms)).scene.grid
     assert grid.phase == pytest.approx(phase, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "phase"),
+    [
+        ("landsat8_rup", (0.0, 0.0)),
+        ("landsat8_mm", (0.0, 1.0)),
+        ("landsat8_gppnn5", (0.0, 0.0)),
+        ("landsat7_07", (0.5, 0.5)),
+    ],
+)
+def test_phases_of_real_files(shared, name, phase):
+    folder = shared / "data" / "geotiff" / name
+    scene = open_scene(str(folder / "pan.tif"), str(folder / "ms.tif")).scene
+    assert (scene.grid.ratio, scene.grid.phase) == (2, phase)
+    assert scene.layout.nested is None
 
 
 def test_the_same_reference_system_in_other_words(tmp_path):
@@ -348,7 +406,10 @@ def test_bounds_are_in_coordinates_of_pan(tmp_path, place):
 
 def test_bounds_need_a_georeference(tmp_path):
     bare = Place(112, 128, None, None)
-    pan, ms = write(tmp_path / "p.tif", PAN.truth(1), bare), write(tmp_path / "m.tif", PAN.coarser(4).truth(), Place(28, 32, None, None))
+    pan, ms = (
+        write(tmp_path / "p.tif", PAN.truth(1), bare),
+        write(tmp_path / "m.tif", PAN.coarser(4).truth(), Place(28, 32, None, None)),
+    )
     with pytest.raises(OptionError, match="georeferenced PAN; use --window"):
         open_scene(pan, ms, bounds=(0, 0, 1, 1))
 

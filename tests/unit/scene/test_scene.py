@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from rasters import EAST, NORTH, Place, Says, write
 from rasterio.shutil import copy as copy_raster
+from rasters import EAST, NORTH, Place, Says, write
 
 from panloom.errors import OptionError, SceneError, SensorError
 from panloom.scene import Loaded, Opened, Scene, open_scene
@@ -20,6 +20,14 @@ from panloom.types import Tile, Traits, Window
 PAN = Place(108, 124)
 MS = PAN.coarser(4, 0.5, -0.25)
 OTHER_ZONE = Place(108, 124, (1.0, 0.0, 830_000.0, 0.0, -1.0, NORTH))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def whole(scene: Scene) -> Tile:
@@ -47,7 +55,11 @@ def holes(place: Place, bands: int, seed: int = 0) -> np.ndarray:
 def numbers(place: Place, bands: int, dtype: str) -> np.ndarray:
     """The truth as digital numbers from 100 to 900; in [0.1, 0.9] for floats."""
     truth = place.truth(bands)
-    return truth.astype(dtype) if np.dtype(dtype).kind == "f" else np.rint(truth * 1000 // (5 if dtype == "uint8" else 1)).astype(dtype)
+    return (
+        truth.astype(dtype)
+        if np.dtype(dtype).kind == "f"
+        else np.rint(truth * 1000 // (5 if dtype == "uint8" else 1)).astype(dtype)
+    )
 
 
 # ---- no-data -------------------------------------------------------------------------------------
@@ -222,6 +234,7 @@ def test_resampled_no_data_is_that_of_the_file(tmp_path, kind):
         a, b = (cut(getattr(x, field), o.scene) for x, o in ((expected, north), (found, south)))
         assert np.array_equal(a[inner], b[inner]), field
     same_scale = south.scene.units.full_scale / north.scene.units.full_scale
+    inner = np.s_[:, 28:-28, 28:-28]
     np.testing.assert_allclose(
         cut(found.pair.exp, south.scene)[inner] * same_scale, cut(expected.pair.exp, north.scene)[inner], atol=2e-5
     )
@@ -231,7 +244,7 @@ def turn(path: Path) -> None:
     """Store the rows of a raster from the other end, in place."""
     if path.suffix == ".vrt":
         turn(path.with_name(f"{path.stem}_plain.tif"))
-        a, b, c, d, e, f = PAN_TO_GDAL(MS.flipped())
+        a, b, c, d, e, f = MS.flipped().affine[:6]
         text = path.read_text()
         head, rest = text.split("<GeoTransform>", 1)
         _, tail = rest.split("</GeoTransform>", 1)
@@ -245,11 +258,6 @@ def turn(path: Path) -> None:
     says = Says(nodata, mask=mask, colors=colors if alpha else (), options={"ALPHA": "YES"} if alpha else {})
     path.unlink()
     write(path, array[:, ::-1], MS.flipped(), says)
-
-
-def PAN_TO_GDAL(place: Place) -> tuple[float, float, float, float, float, float]:
-    assert place.transform
-    return place.transform
 
 
 def test_src_nodata_where_files_do_not_tell(tmp_path):
@@ -339,14 +347,27 @@ def test_tiles_equal_the_whole(tmp_path, kind, name, extent):
         "filled": lambda x: torch.zeros_like(x.pair.valid) if x.filled is None else x.filled,
         "missing": lambda x: torch.zeros_like(x.pair.valid) if x.missing is None else x.missing,
     }
-    for size, halo in ((37, 0), (28, 2)):
-        for tile in plan(scene.grid, Traits(halo=halo), size):
-            part = scene.load(tile)
-            assert part.pair.origin == (tile.read.row * 4, tile.read.col * 4)
-            for field, of in fields.items():
-                here = trim(of(part), tile, 4)
-                there = of(expected)[(..., *tile.core.inside(Window(0, 0, 10**6, 10**6)))]
-                torch.testing.assert_close(here, there, rtol=0, atol=1e-6, msg=lambda m, f=field, t=tile: f"{f} {t}: {m}")
+    size, halo = (37, 0) if extent == "pan" else (28, 2)
+    for tile in plan(scene.grid, Traits(halo=halo), size):
+        part = scene.load(tile)
+        assert part.pair.origin == (tile.read.row * 4, tile.read.col * 4)
+        for field, of in fields.items():
+            here = trim(of(part), tile, 4)
+            there = of(expected)[(..., *tile.core.inside(Window(0, 0, 10**6, 10**6)))]
+            assert bool(((here.float() - there.float()).abs() <= 1e-6).all()), (field, tile)
+
+
+def test_windows_of_a_large_resampled_image_have_no_seams(tmp_path):
+    """GDAL's own tolerance, an eighth of a pixel, would show where one window ends and the next begins."""
+    x, y = OTHER_ZONE.at(np.array([0.0]), np.array([0.0]), "EPSG:32633")
+    ms = Place(300, 300, (4.0, 0.0, float(x[0]) - 90, 0.0, -4.0, float(y[0]) + 90), "EPSG:32633")
+    pan = replace(OTHER_ZONE, height=900, width=900)
+    paths = write(tmp_path / "p.tif", pan.truth(1), pan), write(tmp_path / "m.tif", ms.truth(3), ms)
+    source, frame = open_scene(*paths).scene.ms, Window(0, 0, 220, 220)
+    expected = source.read(frame)[0].nan_to_num(-1)
+    for window in (Window(0, 0, 64, 64), Window(100, 30, 64, 64), Window(150, 150, 64, 7), Window(3, 200, 1, 1)):
+        found = source.read(window)[0].nan_to_num(-1)
+        torch.testing.assert_close(found, expected[(..., *window.inside(frame))], rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", TILED)
@@ -368,8 +389,21 @@ def test_reduced_pan_is_not_touched_by_no_data(tmp_path):
     block = scene.reduced(Window(0, 0, *scene.grid.cells))
     pan = numbers(MS, 1, "uint16")[0] / scene.units.full_scale
     keep = block.valid[0, 0].numpy()
-    assert 0.2 < keep.mean() < 0.9
+    assert 0.5 < keep.mean() < 0.9
     assert np.abs(block.pan[0, 0].numpy() - pan)[keep].max() < 0.05 * pan.max()
+
+
+def test_scattered_no_data_leaves_enough_for_statistics(tmp_path):
+    """One pixel in twenty without PAN, anywhere: most of the scene still counts, and at its right level."""
+    pan = numbers(PAN, 1, "uint16")
+    pan[:, np.random.default_rng(0).random(pan.shape[1:]) < 0.05] = 0
+    paths = write(tmp_path / "p.tif", pan, PAN, Says(0)), write(tmp_path / "m.tif", numbers(MS, 3, "uint16"), MS)
+    scene = open_scene(*paths).scene
+    block = scene.reduced(Window(0, 0, *scene.grid.cells))
+    keep = block.valid[0, 0].numpy()
+    assert keep.mean() > 0.7
+    error = block.pan[0, 0].numpy() * scene.units.full_scale - numbers(MS, 1, "uint16")[0]
+    assert np.abs(error)[2:-2, 2:-2][keep[2:-2, 2:-2]].max() < 20
 
 
 def test_threads_see_the_same(tmp_path):
@@ -567,7 +601,7 @@ def test_swir_cirrus_and_thermal_are_passed_through(tmp_path):
     said = " ".join(opened.scene.notes)
     for text in ("swir1 (swir)", "cirrus (cirrus)", "thermal2 (thermal)", "passed through", "--sharpen"):
         assert text in said
-    assert "does not cover them: coastal, blue, nir" in said.replace("coastal, blue, nir", "coastal, blue, nir")
+    assert "does not cover them: coastal, blue, nir" in said
     assert taken(opened) == list(range(1, 11))
     loaded = load(opened)
     assert loaded.pair.exp.shape[1] == len(loaded.pair.sensor.bands) == 5  # pyright: ignore[reportOptionalMemberAccess]
@@ -644,6 +678,14 @@ def one_line(error: pytest.ExceptionInfo[SceneError], *words: str) -> None:
     assert all(word in text for word in words), text
 
 
+def test_systems_without_a_way_between_them(tmp_path):
+    site = replace(MS, crs='LOCAL_CS["site",UNIT["metre",1]]')
+    ms = write(tmp_path / "m.tif", MS.truth(3), site)
+    with pytest.raises(SceneError) as error:
+        open_scene(pan_file(tmp_path), ms)
+    one_line(error, "no transformation between the reference systems of PAN and MS")
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(SceneError) as error:
         open_scene(str(tmp_path / "none.tif"), ms_file(tmp_path, 4))
@@ -710,13 +752,13 @@ def test_no_ms_at_all(tmp_path):
         open_scene(pan_file(tmp_path), [])
 
 
-@pytest.mark.parametrize(("pan_size", "ms_size"), [((2, 2), (1, 1)), ((4, 4), (1, 1)), ((3, 5), (1, 2)), ((1, 9), (1, 3))])
+@pytest.mark.parametrize(
+    ("pan_size", "ms_size"), [((2, 2), (1, 1)), ((4, 4), (1, 1)), ((3, 5), (1, 2)), ((1, 9), (1, 3))]
+)
 def test_tiny_images(tmp_path, pan_size, ms_size):
     pan, ratio = Place(*pan_size), 3 if pan_size == (1, 9) else pan_size[0] // ms_size[0]
     ms = Place(*ms_size, (float(ratio), 0.0, EAST, 0.0, -float(ratio), NORTH))
-    scene = open_scene(
-        write(tmp_path / "p.tif", pan.truth(1), pan), write(tmp_path / "m.tif", ms.truth(3), ms)
-    ).scene
+    scene = open_scene(write(tmp_path / "p.tif", pan.truth(1), pan), write(tmp_path / "m.tif", ms.truth(3), ms)).scene
     pair = scene.read(whole(scene))
     assert bool(pair.exp.isfinite().all())
     assert cut(pair.exp, scene).shape == (3, *pan_size)
