@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-err = Console(stderr=True, soft_wrap=True)
-out = Console(soft_wrap=True)
+# No markup and no highlighting: a path may hold brackets.
+err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+out = Console(soft_wrap=True, markup=False, highlight=False)
 
 
 class _Failure(click.ClickException):
@@ -170,7 +171,9 @@ _SCENE = _options(
 _METHOD = _options(
     _shared("--method", default="gsa", show_default=True, metavar="NAME", help="Fusion method, see: panloom methods."),
     _shared("--set", "options", multiple=True, type=_Setting(), metavar="NAME=VALUE", help="Method option."),
-    _shared("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
+    _shared(
+        "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of everything random."
+    ),
 )
 
 _OUTPUT = _options(
@@ -184,7 +187,7 @@ _OUTPUT = _options(
 )
 
 _MACHINE = _options(
-    _shared("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    _shared("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N, or auto (CUDA where there is one)."),
     _shared("--threads", type=click.IntRange(1), help="Tiles computed at once; default: one per processor."),
     _shared(
         "--memory", type=click.IntRange(1), default=2048, show_default=True, metavar="MB", help="Memory to stay below."
@@ -257,10 +260,10 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
     if len(preview_bands or "RGB") not in (1, 3):
         raise OptionError(f"--preview-bands takes one or three bands; given: {', '.join(preview_bands or [])}")
     done = _sharpen(pan, ms, output, quiet=quiet or as_json, given=given)
-    if preview:
-        write_preview(output, preview, preview_bands)
     if report:
         done.write(report)
+    if preview:
+        write_preview(output, preview, preview_bands)
     if as_json:
         click.echo(done.to_json())
     elif not quiet:
@@ -271,7 +274,9 @@ def _sharpen(pan: str, ms: tuple[str, ...], output: str, *, quiet: bool, given: 
     from panloom.run.progress import progress
     from panloom.run.sharpen import sharpen as run
 
-    with progress(Console(stderr=True, quiet=quiet), given["method"], unit_pixels=512 * 512) as told:
+    with progress(
+        Console(stderr=True, quiet=quiet, markup=False, highlight=False), given["method"], unit_pixels=512 * 512
+    ) as told:
         try:
             return run(pan, list(ms), output, progress=told, **given)
         except KeyboardInterrupt:
@@ -287,7 +292,6 @@ def _tell(done: Report) -> None:
         f"{done.output}: {size} pixels, ratio {grid['ratio']}, {done.method}, sensor {done.sensor['name']} "
         f"({done.sensor['source']}), {pixels['valid']} valid pixels; {seconds['total']:.1f} s on {done.device}, "
         f"{done.threads} threads{memory}",
-        highlight=False,
     )
 
 
@@ -317,26 +321,25 @@ def info(pan: str, ms: tuple[str, ...], as_json: bool) -> None:
 def _show_info(facts: Info) -> None:
     for label, file in (("PAN", facts.pan), *(("MS", f) for f in facts.ms)):
         size = f"{file['width']} x {file['height']}, {file['bands']} band(s), {file['dtype']}"
-        out.print(f"{label:9} {file['path']}: {size}, no-data {file['nodata']}", highlight=False)
+        out.print(f"{label:9} {file['path']}: {size}, no-data {file['nodata']}")
     grid, sensor = facts.grid, facts.sensor
-    out.print(f"sensor    {sensor['name']} ({sensor['source']})", highlight=False)
+    out.print(f"sensor    {sensor['name']} ({sensor['source']})")
     out.print(
         f"grid      ratio {grid['ratio']}, MS sample (0, 0) on PAN (row, col) {grid['phase']}; against corner "
         f"alignment {grid['offset_ms_px']} MS pixels; result {grid['width']} x {grid['height']}",
-        highlight=False,
     )
-    out.print(f"scale     {facts.full_scale['value']} = 1 ({facts.full_scale['source']})", highlight=False)
+    out.print(f"scale     {facts.full_scale['value']} = 1 ({facts.full_scale['source']})")
     found = facts.registration
     offset = (
         f"{found.row:+.2f}, {found.col:+.2f} MS pixels, confidence {found.confidence}" if found else "not measurable"
     )
-    out.print(f"offset    {offset}", highlight=False)
+    out.print(f"offset    {offset}")
     table = Table("band", "file", "number", "centre nm", "MTF", "treatment", title=f"bands ({facts.bands_source})")
     for b in facts.bands:
         table.add_row(*(str(b[k]) for k in ("name", "file", "number", "centre_nm", "mtf_nyquist", "treatment")))
     out.print(table)
     for note in facts.notes:
-        out.print(f"note      {note}", highlight=False)
+        out.print(f"note      {note}")
 
 
 @main.command()
@@ -352,13 +355,13 @@ def methods(name: str | None) -> None:
         out.print(table)
         return
     found = about(name)
-    out.print(f"{found.name}: {found.summary}", highlight=False)
+    out.print(f"{found.name}: {found.summary}")
     for option in found.options:
         choices = f" ({' | '.join(option.choices)})" if option.choices else ""
-        out.print(f"  --set {option.name}=...{choices}  default {option.default}: {option.help}", highlight=False)
-    out.print(f"  {found.habits}", highlight=False)
+        out.print(f"  --set {option.name}=...{choices}  default {option.default}: {option.help}")
+    out.print(f"  {found.habits}")
     for text in found.cite:
-        out.print(f"  {text}", highlight=False)
+        out.print(f"  {text}")
 
 
 @main.command()
@@ -381,15 +384,17 @@ def sensors(name: str | None) -> None:
         table.add_row(band.name, f"{band.centre_nm:g}", f"{band.fwhm_nm:g}", f"{band.mtf_nyquist:g}", band.role)
     out.print(table)
     full = "from the data" if found.full_scale is None else f"{found.full_scale:g}"
-    out.print(f"ratio {found.ratio}, full scale {full}", highlight=False)
+    out.print(f"ratio {found.ratio}, full scale {full}")
     for source in found.cite:
-        out.print(source, highlight=False)
+        out.print(source)
 
 
 @main.command()
 @click.argument("folder", default="panloom-demo", type=click.Path(file_okay=False))
 @click.option("--size", type=click.IntRange(64, 8192), default=1024, show_default=True, help="PAN pixels per side.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the land that is made.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the land that is made."
+)
 @click.option("--method", default="gsa", show_default=True, metavar="NAME", help="Fusion method, see: panloom methods.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
 @_JSON
@@ -398,7 +403,7 @@ def demo(folder: str, size: int, seed: int, method: str, overwrite: bool, as_jso
     from panloom.run.demo import demo as run
     from panloom.run.progress import progress
 
-    with progress(Console(stderr=True, quiet=as_json), "demo", unit="steps") as told:
+    with progress(Console(stderr=True, quiet=as_json, markup=False, highlight=False), "demo", unit="steps") as told:
         done = run(folder, size=size, seed=seed, method=method, progress=told, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps({"files": done.files, "scores": done.scores}, indent=2, default=str))
@@ -408,7 +413,7 @@ def demo(folder: str, size: int, seed: int, method: str, overwrite: bool, as_jso
         table.add_row(name, *(f"{scores[k]:.3f}" for k in ("ERGAS", "SAM", "bias")))
     out.print(table)
     for file in done.files:
-        out.print(str(file), highlight=False)
+        out.print(str(file))
 
 
 @main.command()
@@ -442,19 +447,19 @@ def batch(source: str, output: str, again: bool, dry_run: bool, as_json: bool, q
     if as_json:
         click.echo(done.to_json())
     elif not quiet:
-        err.print(", ".join(f"{n} {status}" for status, n in done.counts.items()) or "no pairs found", highlight=False)
+        err.print(", ".join(f"{n} {status}" for status, n in done.counts.items()) or "no pairs found")
     if not done.ok or not pairs.jobs:
         raise SystemExit(1)
 
 
 def _show_unmatched(pairs: Pairs) -> None:
     for entry in pairs.unmatched:
-        err.print(f"left out: {entry}", highlight=False)
+        err.print(f"left out: {entry}")
 
 
 def _tell_job(outcome: Outcome, place: int, total: int) -> None:
     words = outcome.error or outcome.note or ""
-    err.print(f"[{place}/{total}] {outcome.job.name}: {outcome.status} {words}".rstrip(), highlight=False, markup=False)
+    err.print(f"[{place}/{total}] {outcome.job.name}: {outcome.status} {words}".rstrip())
 
 
 @main.command()

@@ -159,7 +159,7 @@ class Traits:
         bands: number of bands it works at; None: any.
         halo: MS pixels needed on each side so that a tile equals the whole, given `exp`.
         multiple: tile sizes must be a multiple of this many MS pixels.
-        tiling: "exact" (tile equals whole), "feather" (blend overlaps) or "whole" (one tile only).
+        tiling: "exact" (tile equals whole) or "whole" (one tile only).
         additive: the method commutes with adding a constant to every image (ratio methods do not).
         stochastic: the method draws noise.
         cite: keys of `panloom/references.toml`.
@@ -169,7 +169,7 @@ class Traits:
     bands: int | None = None
     halo: int = 0
     multiple: int = 1
-    tiling: Literal["exact", "feather", "whole"] = "exact"
+    tiling: Literal["exact", "whole"] = "exact"
     additive: bool = False
     stochastic: bool = False
     cite: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ scene (least squares without a constant, PAN seen through the MS optics), so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -33,7 +33,7 @@ class Brovey:
 
     weights: tuple[float, ...] | None = None
     form: Form = "physical"
-    ready: tuple[float, ...] | None = None
+    ready: tuple[float, ...] | None = field(default=None, metadata={"option": False})
 
     @property
     def traits(self) -> Traits:

@@ -7,7 +7,7 @@ equalised by what both images resolve. `form=toolbox` equalises with the deviati
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -56,7 +56,7 @@ class Gs:
     """
 
     form: Form = "physical"
-    ready: Substitution | None = None
+    ready: Substitution | None = field(default=None, metadata={"option": False})
 
     @property
     def traits(self) -> Traits:

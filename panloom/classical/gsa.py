@@ -7,7 +7,7 @@ undecimated-wavelet filter and takes the gains on EXP, as the reference toolbox 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,7 @@ class Gsa:
     """
 
     form: Form = "physical"
-    ready: Substitution | None = None
+    ready: Substitution | None = field(default=None, metadata={"option": False})
 
     @property
     def traits(self) -> Traits:

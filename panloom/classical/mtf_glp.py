@@ -10,7 +10,7 @@ places is not blown up. `form=toolbox` equals the reference toolbox.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -87,7 +87,7 @@ class MtfGlp:
     """
 
     form: Form = "physical"
-    ready: Pyramid | None = None
+    ready: Pyramid | None = field(default=None, metadata={"option": False})
 
     @property
     def traits(self) -> Traits:
@@ -122,7 +122,7 @@ class MtfGlpHpm:
     """
 
     form: Form = "physical"
-    ready: Pyramid | None = None
+    ready: Pyramid | None = field(default=None, metadata={"option": False})
 
     @property
     def traits(self) -> Traits:
@@ -155,7 +155,7 @@ def _traits(form: Form, ready: Pyramid | None, *, additive: bool) -> Traits:
 
 def _ready(ready: Pyramid | None) -> Pyramid:
     if ready is None:
-        raise MethodError("mtf-glp has no statistics yet: call prepare(scene, rng) first")
+        raise MethodError("mtf-glp and mtf-glp-hpm have no statistics yet: call prepare(scene, rng) first")
     return ready
 
 

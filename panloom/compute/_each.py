@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 def each(
     items: Iterable[Item], work: Callable[[Item], Result], threads: int = 1, ahead: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`work(item)` for every item, in the order of the items, computed by `threads` threads.
 
     Every call runs with one torch thread of its own, so the result does not depend on `threads`.
@@ -33,6 +33,7 @@ def each(
     waiting: deque[Future[Result]] = deque()
     source = iter(items)
     room = max(ahead or 2 * threads, threads)
+    before = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="panloom", initializer=_single)
 
     def quietly(item: Item) -> Result:
@@ -47,6 +48,7 @@ def each(
             yield result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)  # what a worker sets is the default of threads that the caller starts later
 
 
 def _single() -> None:

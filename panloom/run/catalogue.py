@@ -36,9 +36,9 @@ class About:
         t = self.traits
         ratios = "any ratio" if t.ratios is None else f"ratio {', '.join(map(str, t.ratios))}"
         bands = "any bands" if t.bands is None else f"{t.bands} bands"
-        cut = {"exact": f"tiles equal the whole, halo {t.halo} MS pixels", "feather": "tiles are blended"}
         detail = "additive" if t.additive else "a ratio method"
-        tiles = cut.get(t.tiling, "the whole scene at once")
+        exact = f"tiles equal the whole, halo {t.halo} MS pixels"
+        tiles = exact if t.tiling == "exact" else "the whole scene at once"
         return f"{ratios}, {bands}; {tiles}; {detail}; {'draws noise' if t.stochastic else 'no noise'}"
 
 

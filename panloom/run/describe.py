@@ -62,7 +62,7 @@ def describe(opened: Opened, registration: Registration | None, notes: list[str]
             "number": b.number,
             "centre_nm": b.band.centre_nm,
             "mtf_nyquist": b.band.mtf_nyquist,
-            "treatment": "sharpened" if b.sharpen else f"passed through ({b.band.role})",
+            "treatment": "sharpened" if b.sharpen else f"passed through ({b.reason})",
         }
         for b in scene.bands
     )

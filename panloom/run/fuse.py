@@ -35,7 +35,7 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     phase: Literal["corner"] | tuple[float, float] = "corner",
     nodata: float | None = None,
     full_scale: float | None = None,
-    device: str = "auto",
+    device: str = "cpu",
     threads: int | None = None,
     seed: int = 0,
 ) -> Array:
@@ -52,7 +52,7 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
             is centred.
         nodata: number that marks invalid pixels in both; NaN and infinity are always invalid.
         full_scale: the number that becomes 1 inside; None: the largest valid number. It changes no classical result.
-        device: "auto", "cpu", "cuda", "cuda:1".
+        device: "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one).
         threads: tiles computed at once; None: one per processor.
         seed: of everything random.
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from panloom.errors import OutputError
 from panloom.run._aside import write_text
 
 
@@ -86,10 +85,7 @@ class Report:
         Raises:
             OutputError: it cannot be written.
         """
-        try:
-            write_text(path, self.to_json() + "\n")
-        except OSError as error:
-            raise OutputError(f"{path}: the report cannot be written ({error.strerror or error})") from error
+        write_text(path, self.to_json() + "\n")
 
 
 def versions() -> dict[str, str]:

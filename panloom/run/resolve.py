@@ -66,8 +66,10 @@ def options_of(name: str) -> list[Option]:
     cls = classical.get(name)
     hints = typing.get_type_hints(cls)
     found = []
+    fields = getattr(cls, "__dataclass_fields__", {})
+    made = {key for key, field in fields.items() if not field.metadata.get("option", True)}
     for key, parameter in inspect.signature(cls).parameters.items():
-        if key == "ready":
+        if key in made:
             continue
         kind = hints[key]
         choices = tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is typing.Literal else ()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     overviews: bool = False,
     overwrite: bool = False,
     resume: bool = False,
-    device: str = "auto",
+    device: str = "cpu",
     threads: int | None = None,
     memory: int = 2048,
     seed: int = 0,
@@ -125,7 +126,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         overviews: build them in a GeoTIFF; a COG always has them.
         overwrite: replace an existing file.
         resume: go on with an interrupted run of the same call.
-        device: "auto", "cpu", "cuda", "cuda:1".
+        device: "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one).
         threads: tiles computed at once; None: one per processor.
         memory: MB that the process should stay below.
         seed: of everything random.
@@ -159,7 +160,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     if threads is not None and threads < 1:
         raise OptionError(f"threads must be 1 or more; given: {threads}")
     resolve(method, options)  # a wrong name or option is told before the files are opened
-    with environment(threads or processors()):
+    with environment():
         return _run(opening, target, call)
 
 
@@ -178,31 +179,32 @@ class _Call:
 
 
 def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
-    """The straight line."""
+    """The straight line. What can be refused is refused before the first pixel is fused."""
     clock = _Clock()
     opened, registration, notes = register(opening(), align=call.align)
     scene = opened.scene
-    try:
+    with closing(scene):
         fuser = check_fits(resolve(call.method, call.options), call.method, scene)
-        clock.lap("open")
-        fuser = fuser.prepare(scene, torch.Generator().manual_seed(call.seed))
-        clock.lap("prepare")
         size = tile_size(scene.grid.ratio, fuser.traits.multiple)
-        tiles = plan(scene.grid, fuser.traits, size, scene.layout.area)
         need, slow = _tile_megabytes(scene, fuser, size), scene.pan.remote or scene.ms.remote
         policy = Policy.choose(call.device, call.threads, call.memory, need, slow_files=slow)
         writer, encoder, numbers = open_writer(opened, target, call.method, call.options, call.seed, size)
-        todo = [tile for tile in tiles if tile.index + len(list(blocks(tile.core, size))) > writer.done]
-        taken_over = len(tiles) - len(todo)
-        work = partial(_tile, scene, fuser, numbers, encoder, policy, size)
-        accounts = _write(writer, todo, len(tiles), work, policy, call.progress)
-        clock.lap("fuse")
-        writer.close()
-        clock.lap("finish")
-    finally:
-        scene.close()
-    if writer.note and not taken_over:
-        notes.append(writer.note)
+        clock.lap("open")
+        try:
+            rng = torch.Generator().manual_seed(call.seed)
+            fuser = fuser.prepare(replace(scene, threads=policy.threads), rng)
+            clock.lap("prepare")
+            tiles = plan(scene.grid, fuser.traits, size, scene.layout.area)
+            todo = [tile for tile in tiles if tile.index + len(list(blocks(tile.core, size))) > writer.done]
+            taken_over = len(tiles) - len(todo)
+            work = partial(_tile, scene, fuser, numbers, encoder, policy, size)
+            accounts = _write(writer, todo, len(tiles), work, policy, call.progress)
+            clock.lap("fuse")
+            writer.close()
+            clock.lap("finish")
+        except BaseException:
+            writer.abort()  # what is done survives an interruption
+            raise
     notes += _pixel_notes(accounts, taken_over, len(tiles))
     for note in notes:
         log.warning(note)
@@ -299,27 +301,22 @@ def _write(
     policy: Policy,
     progress: Progress | None,
 ) -> _Accounts:
-    """Fuse the tiles that are still missing and put them in order; what is done survives an interruption."""
+    """Fuse the tiles that are still missing and put them in order."""
     accounts = _Accounts()
-    try:
-        for tile, (done, parts) in zip(
-            todo, each(todo, work, policy.threads + policy.readers, policy.ahead), strict=True
-        ):
+    with closing(each(todo, work, policy.threads + policy.readers, policy.ahead)) as results:
+        for tile, (done, parts) in zip(todo, results, strict=True):
             for pieces in parts[writer.done - tile.index :]:
                 writer.put(writer.done, pieces)
             accounts.add(tile, done)
             if progress is not None:
                 progress(tile.index + 1, total)
-    except BaseException:
-        writer.abort()
-        raise
     return accounts
 
 
 def _pixel_notes(accounts: _Accounts, taken_over: int, tiles: int) -> list[str]:
     notes = []
     if accounts.missing:
-        notes.append(f"{accounts.missing} PAN pixels have no MS and are no-data in the result")
+        notes.append(f"{accounts.missing} PAN pixels lack MS in at least one band and are no-data there")
     if accounts.filled:
         notes.append(
             f"{accounts.filled} PAN pixels whose own MS pixel is missing were filled from neighbouring MS pixels "

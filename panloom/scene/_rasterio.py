@@ -82,12 +82,11 @@ class Nested:
     width: int
 
 
-def environment(threads: int = 1) -> AbstractContextManager[object]:
-    """GDAL settings for the work: a small block cache, unless the user set one."""
-    options: dict[str, object] = {"GDAL_NUM_THREADS": str(threads), "GDAL_TIFF_INTERNAL_MASK": True}
-    if "GDAL_CACHEMAX" not in os.environ:
-        options["GDAL_CACHEMAX"] = CACHE_MB
-    return rasterio.Env(**options)
+def environment() -> AbstractContextManager[object]:
+    """GDAL settings for the work, unless the user set others: a small block cache, and no threads beside panloom's."""
+    options: dict[str, object] = {"GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": CACHE_MB}
+    mine = {name: value for name, value in options.items() if name not in os.environ}
+    return rasterio.Env(**mine, GDAL_TIFF_INTERNAL_MASK=True)
 
 
 def _transform(ds) -> Affine6 | None:  # noqa: ANN001

@@ -33,6 +33,11 @@ class SceneBand:
     band: Band
     sharpen: bool
 
+    @property
+    def reason(self) -> str:
+        """Why the band is passed through, where it is."""
+        return "by choice" if self.band.role == "sharpen" else self.band.role
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -195,7 +200,7 @@ def _notes(sensor: Sensor, bands: Sequence[SceneBand], source: str) -> tuple[str
     notes = []
     if sensor.name == "generic" and source == "not recognised":
         notes.append("sensor not recognised: generic MTF gains are used; name it with --sensor (see: panloom sensors)")
-    passed = [f"{b.band.name} ({b.band.role})" for b in bands if not b.sharpen]
+    passed = [f"{b.band.name} ({b.reason})" for b in bands if not b.sharpen]
     if passed:
         notes.append(f"not sharpened, interpolated and passed through: {', '.join(passed)}; --sharpen changes that")
     low, high = sensor.pan.centre_nm - sensor.pan.fwhm_nm / 2, sensor.pan.centre_nm + sensor.pan.fwhm_nm / 2

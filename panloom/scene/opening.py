@@ -23,10 +23,10 @@ from panloom.scene.scene import NestedScene
 from panloom.types import Grid, Sensor, Window
 
 #: Windows that the full scale of an unknown sensor is estimated from, per axis, and their size in pixels.
-PROBES, PROBE = 5, 256
+PROBES, PROBE = 5, 128
 
 #: Windows of the registration check, and their size in MS pixels.
-CHECKS, CHECK = 9, 128
+CHECKS, CHECK = 7, 96
 
 
 class Scene(NestedScene):
@@ -216,9 +216,9 @@ def _percentile(reader: Reader, size: tuple[int, int], scale: float, offset: flo
     values = []
     for window in _probes(size):
         data, valid = reader.read(window)
-        values.append((data if valid is None else data[valid]).ravel().astype(np.float64))
+        values.append((data if valid is None else data[valid]).ravel()[::2])
     merged = np.concatenate(values)
-    return float(np.quantile(merged, 0.999) * scale + offset) if merged.size else 0.0
+    return float(np.quantile(merged.astype(np.float64), 0.999) * scale + offset) if merged.size else 0.0
 
 
 def _probes(size: tuple[int, int]) -> list[Window]:

@@ -127,7 +127,7 @@ class Profile:
         colors: colour interpretation of each band, by GDAL's name in lower case; empty: GDAL's default.
         scales: physical value = scale * DN + offset, for each band; empty: 1.
         offsets: see `scales`; empty: 0.
-        tags: metadata of the dataset. Names that start with TIFFTAG_ become TIFF tags.
+        tags: metadata of the dataset. Names that start with `TIFFTAG_` become TIFF tags.
         tile: rows and columns of a tile; a multiple of 16.
         options: creation options of GDAL's driver; defaults see `creation_options`.
         driver: "GTiff", or "COG" (cloud-optimised GeoTIFF).

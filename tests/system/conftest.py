@@ -6,6 +6,9 @@ import pytest
 import torch
 from system_tools import Files, scene_files
 
+from panloom.optics.registration import Shift
+from panloom.run import sharpen as engine
+
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Files:
@@ -19,7 +22,25 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return scene_files(tmp_path_factory.mktemp("whole"), sensor="worldview-3", bands=4, seed=3, wedge=False)
 
 
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A scene of 4 x 4 tiles of 64, with a wedge. Nobody may change it."""
+    return scene_files(tmp_path_factory.mktemp("many"), 256, 240, sensor="worldview-3", bands=4, seed=8)
+
+
+@pytest.fixture
+def tiles_of_64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that small scenes have many tiles."""
+    monkeypatch.setattr(engine, "tile_size", lambda ratio, multiple=1: 64)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread_of_torch() -> None:
     """Small tensors gain nothing from threads, and several test processes would fight over the processors."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def no_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The offset of MS is not measured, which takes a third of the time of a small scene."""
+    monkeypatch.setattr(engine, "misregistration", lambda scene: Shift(0.0, 0.0, 0.0, 0, 0.0))

@@ -16,6 +16,8 @@ import rasters
 from click.testing import CliRunner, Result
 from rasterio.transform import Affine
 
+import panloom
+from panloom import Report
 from panloom.cli import main
 from panloom.data import procedural
 from panloom.data.procedural import ProceduralScene, Recording
@@ -100,11 +102,36 @@ def outside(*words: object, cwd: Path | None = None, timeout: float = 120) -> su
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout, check=False)
 
 
+def run_api(files: Files, out: Path, **settings: Any) -> Report:
+    """`panloom.sharpen` of a pair."""
+    return panloom.sharpen(files.pan, files.ms, out, **settings)
+
+
+def sharpened(files: Files, out: Path, *words: object) -> Path:
+    """The output of a run of the command line that must succeed."""
+    done(call("sharpen", "-q", *files.words, out, *words))
+    return out
+
+
 def told(result: Result) -> str:
     """The one line of error of a command that failed; fails itself where there is more or less."""
     assert result.exit_code in (1, 2), (result.exit_code, result.output, result.exception)
     assert isinstance(result.exception, SystemExit), repr(result.exception)
     return one_line(result.stderr)
+
+
+def try_sharpen(files: Files | tuple[object, object], out: object, *words: object) -> Result:
+    """A run of the command line that may fail."""
+    return call("sharpen", "-q", *(files.words if isinstance(files, Files) else files), out, *words)
+
+
+def fails(result: Result, code: int, *fragments: str) -> str:
+    """The command failed with this code and says all of this in its one line."""
+    line = told(result)
+    assert result.exit_code == code, line
+    for fragment in fragments:
+        assert fragment.lower() in line.lower(), line
+    return line
 
 
 def one_line(stderr: str) -> str:
@@ -144,15 +171,19 @@ __all__ = [
     "call",
     "digest",
     "done",
+    "fails",
     "leftovers",
     "one_line",
     "outside",
     "pixels",
     "placed",
     "plain_files",
+    "run_api",
     "scene_files",
+    "sharpened",
     "texture",
     "textured",
     "told",
+    "try_sharpen",
     "write",
 ]

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from system_tools import (
-    call,
     digest,
     done,
+    fails,
     leftovers,
     one_line,
     outside,
@@ -22,6 +22,7 @@ from system_tools import (
     told,
     write,
 )
+from system_tools import try_sharpen as sharpen
 
 from panloom import classical
 from panloom.scene import writer
@@ -32,19 +33,6 @@ METHODS = classical.names()
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "out.tif"
-
-
-def sharpen(files, out, *words):
-    return call("sharpen", "-q", *(files.words if hasattr(files, "words") else files), out, *words)
-
-
-def fails(result, code, *fragments):
-    """The command failed with this code and says all of this in its one line."""
-    line = told(result)
-    assert result.exit_code == code, line
-    for fragment in fragments:
-        assert fragment.lower() in line.lower(), line
-    return line
 
 
 # --- files that are no images -----------------------------------------------------------------------------
@@ -176,18 +164,18 @@ def test_all_no_data(out, tmp_path, method, which, caplog):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_pixels_that_are_no_numbers(out, tmp_path, method, bad):
+def test_pixels_that_are_no_numbers(out, tmp_path, method):
     rng = np.random.default_rng(0)
     pan = texture(rng, (64, 64), 10, 90, "float32")
     ms = np.stack([pan.reshape(16, 4, 16, 4).mean((1, 3)) * g for g in (1, 0.9, 0.8)]).astype("float32")
-    pan[20, 30] = bad
-    ms[1, 10, 4] = bad
+    missing = np.zeros((3, 64, 64), bool)
+    for k, bad in enumerate((np.nan, np.inf, -np.inf)):
+        pan[20, 15 * k + 3] = bad
+        ms[k, 10, 4 * k] = bad
+        missing[:, 20, 15 * k + 3] = True
+        missing[k, 40:44, 16 * k : 16 * k + 4] = True
     done(sharpen(plain_files(tmp_path, pan, ms), out, "--method", method, "--edge", "drop"))
     image = pixels(out)
-    missing = np.zeros((3, 64, 64), bool)
-    missing[:, 20, 30] = True
-    missing[1, 40:44, 16:20] = True
     assert np.array_equal(np.isfinite(image), ~missing)
     assert image[~missing].min() > 0
     assert image[~missing].max() < 130
@@ -208,7 +196,7 @@ def test_constant_images(out, tmp_path, method, pan_value, ms_value):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("size", "ratio"), [(1, 2), (1, 4), (1, 8), (2, 2), (3, 4), (2, 3)])
+@pytest.mark.parametrize(("size", "ratio"), [(1, 2), (1, 4), (2, 3), (3, 8)])
 def test_images_smaller_than_the_halo(out, tmp_path, method, size, ratio):
     rng = np.random.default_rng(0)
     pan = texture(rng, (size * ratio, size * ratio), 50, 60, "uint16")
@@ -223,140 +211,6 @@ def test_images_smaller_than_the_halo(out, tmp_path, method, size, ratio):
 def test_one_pan_pixel(out, tmp_path):
     files = plain_files(tmp_path, np.full((1, 1), 9, "uint8"), np.full((3, 1, 1), 9, "uint8"))
     told(sharpen(files, out))
-
-
-# --- words ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bands", ["5", "0", "1,99", "-1", "purple", "3=purple", "9=red", "x=red"])
-def test_band_that_does_not_exist(small, out, bands):
-    fails(sharpen(small, out, "--bands", bands), 2)
-    assert not out.exists()
-
-
-@pytest.mark.parametrize("bands", ["1,1", "red,red"])
-def test_band_twice_is_allowed_or_refused(small, out, bands):
-    result = sharpen(small, out, "--bands", bands)
-    if result.exit_code:
-        told(result)
-    else:
-        image = pixels(out)
-        assert np.array_equal(image[0], image[1])
-
-
-def test_band_list_with_an_empty_item(small, out):
-    fails(sharpen(small, out, "--bands", "1,,2"), 2, "empty item")
-
-
-def test_no_band_left_to_sharpen(small, out):
-    fails(sharpen(small, out, "--sharpen", "9"), 2, "9")
-
-
-@pytest.mark.parametrize(
-    ("words", "fragments"),
-    [
-        (("--method", "gsaa"), ("gsaa", "did you mean 'gsa'")),
-        (("--method", "mtf_glp"), ("did you mean 'mtf-glp'",)),
-        (("--method", ""), ("method",)),
-        (("--sensor", "worldview"), ("did you mean 'worldview-",)),
-        (("--sensor", "pleiade"), ("did you mean 'pleiades",)),
-        (("--set", "frm=toolbox"), ("did you mean 'form'",)),
-        (("--set", "form=toolbx"), ("did you mean 'toolbox'",)),
-        (("--set", "form"), ("name=value",)),
-        (("--set", "ready=1"), ("ready",)),
-        (("--method", "brovey", "--set", "weights=a,b"), ("weights", "a,b")),
-        (("--method", "brovey", "--set", "weights=1,2"), ("4 weights",)),
-        (("--method", "brovey", "--set", "weights=nan,1,1,1"), ("weights",)),
-        (("--method", "brovey", "--set", "weights=0,0,0,0"), ("weights", "positive")),
-        (("--dtype", "uint12"), ("uint12", "uint16")),
-        (("--nodata", "zero"), ("zero",)),
-        (("--nodata", "70000"), ("70000", "uint16")),
-        (("--nodata", "-1"), ("-1", "uint16")),
-        (("--nodata", "nan"), ("nan", "uint16")),
-        (("--nodata", "inf"), ("inf",)),
-        (("--nodata", "0.5"), ("0.5",)),
-        (("--format", "png"), ("png",)),
-        (("--extent", "everything"), ("everything",)),
-        (("--edge", "cut"), ("cut",)),
-        (("--window", "1,2,3"), ("1,2,3",)),
-        (("--window", "5000,5000,10,10"), ("5000",)),
-        (("--window", "0,0,0,10"), ("window",)),
-        (("--window", "0,0,-5,10"), ("window",)),
-        (("--bounds", "1,2,3,4"), ()),
-        (("--bounds", "4,3,2,1"), ("bounds",)),
-        (("--bounds", "nan,nan,nan,nan"), ("bounds",)),
-        (("--bounds", "-inf,-inf,inf,inf"), ("bounds",)),
-        (("--window", "0,0,9,9", "--bounds", "0,0,1,1"), ("window and bounds",)),
-        (("--ms-shift", "nan,0"), ("shift",)),
-        (("--ms-shift", "1"), ("1",)),
-        (("--ms-shift", "1e9,0"), ()),
-        (("--threads", "0"), ("threads",)),
-        (("--threads", "-3"), ("threads",)),
-        (("--threads", "many"), ("many",)),
-        (("--memory", "0"), ("memory",)),
-        (("--memory", "1"), ("memory", "1 MB", "needs")),
-        (("--memory", "-5"), ("memory",)),
-        (("--device", "tpu9"), ("tpu9",)),
-        (("--device", "cuda:99"), ("cuda:99",)),
-        (("--preview-bands", "1,2"), ("preview",)),
-        (("--nonsense",), ("nonsense",)),
-    ],
-    ids=" ".join,
-)
-def test_words_that_mean_nothing(small, out, words, fragments, tmp_path):
-    words = (*words, "--preview", tmp_path / "look.png") if "--preview-bands" in words else words
-    result = sharpen(small, out, *words)
-    line = told(result)
-    assert result.exit_code == (1 if "shift" in words[0] and "1e9" in words[1] else 2), line
-    assert all(fragment.lower() in line.lower() for fragment in fragments), line
-    assert not out.exists()
-    assert not leftovers(out.parent)
-
-
-@pytest.mark.parametrize(
-    ("words", "fragment"),
-    [
-        ((), "Missing argument"),
-        (("one.tif",), "Missing argument"),
-        (("one.tif", "two.tif"), "Missing argument"),
-    ],
-)
-def test_too_few_words(words, fragment):
-    result = call("sharpen", *words)
-    assert fragment in told(result)
-    assert result.exit_code == 2
-
-
-@pytest.mark.parametrize("words", [("--threads", "5000"), ("--memory", "99999999"), ("--memory", "600")], ids=" ".join)
-def test_large_numbers_are_harmless(small, out, words):
-    done(sharpen(small, out, *words))
-    assert out.exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "fragment"),
-    [
-        ("", "missing"),
-        ("name = ", "mine.toml"),
-        ("\x00\x01", "mine.toml"),
-        ('name = "mine"\nratio = 4\nbands = 3\n', "bands"),
-        ('name = "mine"\ncolour = 4\n', "colour"),
-    ],
-)
-def test_corrupt_sensor_file(small, out, tmp_path, text, fragment):
-    path = tmp_path / "mine.toml"
-    path.write_text(text)
-    fails(sharpen(small, out, "--sensor", path), 2, "mine.toml", fragment)
-
-
-def test_sensor_file_that_is_missing_or_no_text(small, out, tmp_path):
-    fails(sharpen(small, out, "--sensor", tmp_path / "none.toml"), 2, "none.toml")
-    binary = tmp_path / "binary.toml"
-    binary.write_bytes(bytes(range(256)))
-    fails(sharpen(small, out, "--sensor", binary), 2, "binary.toml")
-    folder = tmp_path / "folder.toml"
-    folder.mkdir()
-    fails(sharpen(small, out, "--sensor", folder), 2, "folder.toml")
 
 
 # --- the output -------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import sys
 
 import numpy as np
 import pytest
@@ -11,11 +10,9 @@ import torch
 from system_tools import Files, pixels, placed, texture, write
 
 import panloom
-import panloom.run.fuse
 from panloom import classical, fuse
 from panloom.errors import MethodError, OptionError, PanloomError, SceneError, SensorError
-
-module = sys.modules["panloom.run.fuse"]
+from panloom.run import fuse as module
 
 
 @pytest.fixture
