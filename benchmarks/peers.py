@@ -292,12 +292,8 @@ def _first_line(*command: str) -> str:
 def machine(bench: Bench) -> dict[str, str]:
     """Processor, memory, system and versions."""
     facts = Path("/proc/cpuinfo").read_text()
-    model = next(
-        (line.split(":")[1].strip() for line in facts.splitlines() if line.startswith("model name")), "?"
-    )
-    memory = next(
-        line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line
-    )
+    model = next((line.split(":")[1].strip() for line in facts.splitlines() if line.startswith("model name")), "?")
+    memory = next(line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
     commit = _first_line("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -373,9 +369,7 @@ def report(groups: Sequence[Group], facts: dict[str, str], base: Quality | None,
     return "\n".join(lines) + "\n"
 
 
-def save(
-    folder: Path, groups: Sequence[Group], facts: dict[str, str], base: Quality | None, bench: Bench
-) -> None:
+def save(folder: Path, groups: Sequence[Group], facts: dict[str, str], base: Quality | None, bench: Bench) -> None:
     """Write `peers.md`, and `peers.json` with every run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "peers.md").write_text(report(groups, facts, base, bench))
@@ -395,9 +389,7 @@ def save(
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", type=Path, help="folder with 4096, 8192, 16384 in it, made by scene.py")
     parser.add_argument("--group", action="append", choices=sorted(GROUPS), help="default: all")
     parser.add_argument("--repeat", type=int, default=3, help="counted rounds")
@@ -426,9 +418,7 @@ def main() -> None:
     bench = Bench(options.scenes, work, command, options.oty, options.threads)
     cut_small(bench.scenes)
     facts = machine(bench)
-    groups = [
-        Group(name, chosen(GROUPS[name](bench), options), options.repeat) for name in options.group or GROUPS
-    ]
+    groups = [Group(name, chosen(GROUPS[name](bench), options), options.repeat) for name in options.group or GROUPS]
     base = unsharpened(bench.scenes, 8192) if (bench.scenes / "8192").exists() else None
     done: list[Group] = []
     for group in groups:

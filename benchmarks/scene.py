@@ -184,9 +184,7 @@ def write_truth(path: Path, truth: UInt16, size: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=BASE, help="PAN rows and columns, a multiple of 4")
     options = parser.parse_args()

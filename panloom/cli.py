@@ -443,7 +443,10 @@ def batch(source: str, output: str, again: bool, dry_run: bool, as_json: bool, q
     if not quiet and not as_json:
         _show_unmatched(pairs)
     told = None if quiet or as_json else _tell_job
-    done = run(pairs, sharpen=partial(sharpen_one, **_given()), skip_done=not again, on_job=told)
+    given = _given()
+    method, options = given.pop("method"), given.pop("options")
+    one = partial(sharpen_one, **given)
+    done = run(pairs, sharpen=one, method=method, options=options, skip_done=not again, on_job=told)
     if as_json:
         click.echo(done.to_json())
     elif not quiet:

@@ -26,6 +26,10 @@ class OutputError(PanloomError):
     """The result cannot be written."""
 
 
+class ResumeError(OutputError):
+    """What an earlier run left is damaged, or of another call: it cannot be gone on with, only begun anew."""
+
+
 class OptionError(PanloomError):
     """An argument of a call is out of its range."""
 

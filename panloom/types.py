@@ -135,6 +135,11 @@ class Grid:
         return math.ceil(self.height / self.ratio), math.ceil(self.width / self.ratio)
 
 
+def corner_phase(ratio: int) -> float:
+    """The phase of MS samples whose upper left corner is that of PAN, along one axis."""
+    return (ratio - 1) / 2
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One unit of work.

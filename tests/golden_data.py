@@ -212,9 +212,7 @@ class Problem:
             return image.mean(-2, keepdim=True)
         return window(image, part)
 
-    def check(
-        self, method: str, fused: Tensor, *, rtol: float | None = None, atol: float | None = None
-    ) -> None:
+    def check(self, method: str, fused: Tensor, *, rtol: float | None = None, atol: float | None = None) -> None:
         """Compare a fused image with everything that is stored of the rule, at the stated tolerances.
 
         The limits follow the dtype of `fused` unless given. Ill-conditioned rules: 1e-5 relative, 0.5 % of

@@ -20,7 +20,7 @@ from panloom.data._canvas import Canvas, Floats
 from panloom.data._landscape import draw
 from panloom.data._spectra import haze, materials, skylight
 from panloom.errors import OptionError
-from panloom.types import Band, Sensor
+from panloom.types import Band, Sensor, corner_phase
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -165,7 +165,7 @@ def make(
     full_scale = 255 if recording.dtype == "uint8" else known.full_scale or DEFAULT_FULL_SCALE
     ratio = known.ratio if recording.ratio is None else recording.ratio
     chosen = replace(known, bands=_bands(known, bands), ratio=ratio, full_scale=full_scale)
-    aligned = (ratio - 1) / 2 + 0.25
+    aligned = corner_phase(ratio) + 0.25
     view = _View((height, width), chosen, full_scale, phase or (aligned, aligned), recording, wedge, seed)
     _check(view)
     return _observed(view)

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from panloom.errors import SceneError
 from panloom.run._naming import Role
-from panloom.scene._rasterio import Raster, describe, project, same_crs
+from panloom.scene import Raster, describe, project, same_crs
 from panloom.scene.geometry import settle
 
 #: Share of the smaller of two images that must lie on the other.
@@ -29,6 +29,9 @@ class Unmatched:
 
     files: tuple[str, ...]
     why: str
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.files)}: {self.why}"
 
 
 @dataclass

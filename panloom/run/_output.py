@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from panloom._version import __version__
 from panloom.errors import OptionError, OutputError
+from panloom.run._tags import made_by
 from panloom.run._tiles import Numbers
 from panloom.scene import Opened, Scene
 from panloom.scene.profile import Driver, Profile
@@ -96,7 +96,7 @@ def open_writer(
 
 def _numbers(opened: Opened, target: Target) -> tuple[Numbers, bool]:
     """Output type and no-data value, and whether validity goes to a mask band."""
-    dtype = target.dtype or opened.ms[0].dtype
+    dtype = target.dtype or opened.dtype
     wanted = target.nodata
     if isinstance(wanted, str):
         if wanted.lower() == "mask":
@@ -107,7 +107,7 @@ def _numbers(opened: Opened, target: Target) -> tuple[Numbers, bool]:
     declared = _declared(opened, dtype)
     if declared is not None:
         return Numbers(dtype, declared), False
-    if not _may_be_invalid(opened.scene):
+    if not opened.scene.may_be_invalid:
         return Numbers(dtype, None), False
     if any(any(r.masked) or r.alpha for r in (opened.pan, *opened.ms)):
         return Numbers(dtype, None), True
@@ -144,22 +144,6 @@ def _declared(opened: Opened, dtype: str) -> float | None:
     return None
 
 
-def _may_be_invalid(scene: Scene) -> bool:
-    """Some pixel of the output can lack PAN or MS."""
-    if not (scene.pan.all_valid and scene.ms.all_valid):
-        return True
-    layout = scene.layout
-    rows, cols = scene.grid.cells
-    ms_inside = all(
-        o >= 0 and n + o <= size for o, n, size in zip(layout.ms_origin, (rows, cols), scene.ms.size, strict=True)
-    )
-    pan_inside = all(
-        o >= 0 and n + o <= size
-        for o, n, size in zip(layout.pan_origin, (scene.grid.height, scene.grid.width), scene.pan.size, strict=True)
-    )
-    return not (ms_inside and pan_inside)
-
-
 def _usual(dtype: str) -> float:
     """0 for unsigned types, the lowest number for signed ones, NaN for floats."""
     kind = np.dtype(dtype)
@@ -171,6 +155,7 @@ def _profile(
 ) -> Profile:
     layout = opened.scene.layout
     used = [(opened.ms[b.file], b.number - 1) for b in opened.identity.bands]
+    unreferenced = layout.grid.transform is None
     return Profile(
         height=layout.area.height,
         width=layout.area.width,
@@ -191,7 +176,7 @@ def _profile(
         options=dict(target.creation or {}),
         driver=DRIVERS[target.format],
         overviews=target.overviews or target.format == "cog",
-        rpcs_from=opened.pan.path if opened.pan.rpcs and layout.grid.transform is None else None,
+        rpcs_from=opened.pan.path if unreferenced and (opened.pan.rpcs or opened.pan.gcps) else None,
         rpcs_origin=(layout.pan_origin[0] + layout.area.row, layout.pan_origin[1] + layout.area.col),
         mask=mask,
     )
@@ -206,8 +191,7 @@ def _tags(scene: Scene, method: str, options: Mapping[str, object], seed: int) -
     """Provenance; nothing that differs between two runs of the same call."""
     return {
         "PANLOOM_VERSION": __version__,
-        "PANLOOM_METHOD": method,
-        "PANLOOM_OPTIONS": ",".join(f"{k}={v}" for k, v in sorted(options.items())) or "none",
+        **made_by(method, options),
         "PANLOOM_SENSOR": scene.sensor.name,
         "PANLOOM_WEIGHTS": "none",
         "PANLOOM_SEED": str(seed),
@@ -219,9 +203,8 @@ def _key(opened: Opened, method: str, options: Mapping[str, object], seed: int) 
     """Tells two runs apart whose tiles must not be mixed: inputs as they lie on disk, scene, method, seed."""
     inputs = []
     for raster in (opened.pan, *opened.ms):
-        file = Path(raster.path)
-        stat = file.stat() if file.is_file() else None
+        stat = os.stat(raster.path) if os.path.isfile(raster.path) else None
         inputs.append((raster.path, stat and stat.st_size, stat and stat.st_mtime_ns))
     scene = opened.scene
-    settled = (scene.layout, scene.sensor, scene.bands, scene.units, scene.edge)
+    settled = (opened.src_nodata, scene.layout, scene.sensor, scene.bands, scene.units, scene.edge)
     return repr((__version__, inputs, settled, method, sorted(options.items(), key=str), seed))

@@ -115,7 +115,7 @@ def _finish(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Po
 def _computed(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Policy, loaded: Loaded) -> Done:
     fused = fuser(to_device(loaded.pair, policy.device)).cpu()
     ratio = scene.grid.ratio
-    image = trim(_in_order(scene, fused, loaded), tile, ratio).contiguous()
+    image = trim(in_order(scene, fused, loaded), tile, ratio).contiguous()
     valid = None if loaded.valid is None else trim(loaded.valid, tile, ratio)[0]
     stored = numbers.store(scene.units.to_dn(image)[0], valid)
     everywhere = None if valid is None else valid.all(0)
@@ -129,13 +129,11 @@ def _computed(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: 
     )
 
 
-def _in_order(scene: Scene, fused: Tensor, loaded: Loaded) -> Tensor:
+def in_order(scene: Scene, fused: Tensor, loaded: Loaded) -> Tensor:
     """Fused and passed-through bands in output order."""
     if loaded.passed is None:
         return fused
-    sharp = [k for k, b in enumerate(scene.bands) if b.sharpen]
-    rest = [k for k, b in enumerate(scene.bands) if not b.sharpen]
-    order = torch.tensor(sharp + rest).argsort()
+    order = torch.tensor(scene.sharp + scene.rest).argsort()
     return torch.cat([fused, loaded.passed], 1)[:, order]
 
 

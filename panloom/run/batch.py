@@ -6,19 +6,22 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from panloom.errors import OutputError, PanloomError, SceneError
+from panloom.errors import OutputError, PanloomError, ResumeError, SceneError
 from panloom.run._aside import write_text
 from panloom.run._footprint import Unmatched
+from panloom.run._tags import METHOD, OPTIONS, made_by
 from panloom.run.pairing import Job, Pairs, find
 from panloom.run.report import Report, versions
 from panloom.run.resolve import DEFAULT
 from panloom.run.sharpen import sharpen
-from panloom.scene._rasterio import Raster, Reader, describe
+from panloom.scene import Raster, Reader, describe
 from panloom.types import Window
 
 __all__ = ["BatchReport", "Job", "Outcome", "Pairs", "Unmatched", "find", "run"]
@@ -29,9 +32,6 @@ RECORD = "batch.json"
 log = logging.getLogger("panloom")
 
 Status = Literal["waiting", "running", "done", "skipped", "failed", "interrupted"]
-
-# What the writer advises where it cannot go on with an unfinished output.
-_ANEW = "without --resume to start anew"
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ def run(
     pairs: Pairs,
     *,
     sharpen: Callable[..., Report] = sharpen,
+    method: str = DEFAULT,
+    options: Mapping[str, object] | None = None,
     skip_done: bool = True,
     on_job: Told | None = None,
 ) -> BatchReport:
@@ -117,10 +119,12 @@ def run(
 
     Args:
         pairs: from `find`.
-        sharpen: `panloom.run.sharpen.sharpen`, with keywords bound by `functools.partial`; `overwrite` and `resume` are
-            set here.
+        sharpen: `panloom.run.sharpen.sharpen`, with other keywords bound by `functools.partial`; `method`, `options`,
+            `overwrite` and `resume` are set here.
+        method: see `panloom methods`.
+        options: of the method.
         skip_done: leave out pairs whose result is complete and not older than its inputs. Results of other methods
-            count too, with a note; False does all pairs anew, over what is there.
+            or options count too, with a note; False does all pairs anew, over what is there.
         on_job: told when a pair begins and when it ends.
 
     Returns:
@@ -133,6 +137,8 @@ def run(
     started = time.perf_counter()
     _make_folder(pairs.folder)
     outcomes = [Outcome(job) for job in pairs.jobs]
+    wanted = made_by(method, options)
+    sharpen = partial(sharpen, method=method, options=options)
 
     def told(index: int, outcome: Outcome) -> BatchReport:
         outcomes[index] = outcome
@@ -147,7 +153,7 @@ def run(
     for index, job in enumerate(pairs.jobs):
         standing = _standing(job) if skip_done else None
         if standing is not None:
-            told(index, Outcome(job, "skipped", note=_note(standing, sharpen)))
+            told(index, Outcome(job, "skipped", note=_note(standing, wanted)))
             continue
         told(index, Outcome(job, "running"))
         began = time.perf_counter()
@@ -190,9 +196,7 @@ def _sharpened(job: Job, sharpen: Callable[..., Report], *, resume: bool) -> Rep
     """Go on with an unfinished result, unless it was to be another one."""
     try:
         return sharpen(job.pan, list(job.ms), job.out, overwrite=True, resume=resume)
-    except OutputError as error:
-        if not resume or _ANEW not in str(error):
-            raise
+    except ResumeError as error:
         log.info("%s: %s", job.name, error)
     return sharpen(job.pan, list(job.ms), job.out, overwrite=True, resume=False)
 
@@ -204,17 +208,22 @@ def _standing(job: Job) -> Raster | None:
         return None
     try:
         raster = describe(job.out)
-        reader = Reader(raster, raster.bands)
-        reader.read(Window(raster.height - 1, raster.width - 1, 1, 1))
-        reader.close()
+        with closing(Reader(raster, raster.bands)) as reader:
+            reader.read(Window(raster.height - 1, raster.width - 1, 1, 1))
     except SceneError:
         return None
     return raster
 
 
-def _note(standing: Raster, sharpen: Callable[..., Report]) -> str | None:
+def _note(standing: Raster, wanted: Mapping[str, str]) -> str | None:
     """Where the result that is there is not what this call would make."""
-    made, wanted = standing.tags.get("PANLOOM_METHOD"), getattr(sharpen, "keywords", {}).get("method", DEFAULT)
-    if made == wanted:
+    made = standing.tags
+    if METHOD not in made:
+        what = "another program"
+    elif made[METHOD] != wanted[METHOD]:
+        what = f"{made[METHOD]}, not with {wanted[METHOD]}"
+    elif made.get(OPTIONS, "none") != wanted[OPTIONS]:
+        what = f"other options ({made.get(OPTIONS, 'none')}, not {wanted[OPTIONS]})"
+    else:
         return None
-    return f"the result that is there was made with {made or 'another program'}, not with {wanted}; --again replaces it"
+    return f"the result that is there was made with {what}; --again replaces it"

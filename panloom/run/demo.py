@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from panloom.run.preview import choose, preview, stretch
 from panloom.run.report import Report
 from panloom.run.resolve import DEFAULT, resolve
 from panloom.run.sharpen import Progress, sharpen
-from panloom.scene._rasterio import Reader, describe
+from panloom.scene import Reader, describe
 from panloom.scene.picture import write_png
 from panloom.scene.saving import save
 from panloom.tiling import blocks
@@ -96,17 +97,19 @@ def demo(
     Args:
         folder: made if it is not there.
         size: PAN pixels per side, about: the scene is 16 % wider than high and no multiple of MS pixels.
-        seed: of the land; same seed, same files.
+        seed: of the land, 0 to 2**63 - 1; same seed, same files.
         method: see `panloom methods`.
         progress: told after every step: steps done, steps in all.
         overwrite: replace the files of an earlier demo.
 
     Raises:
-        OptionError: the size is too small.
+        OptionError: the size is too small, or the seed out of its range.
         MethodError: unknown method.
         OutputError: files of that name are there already, or cannot be written.
     """
     resolve(method)
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"seed is a whole number from 0 to {2**63 - 1}; given: {seed}")
     place = _prepared(Path(folder), size, overwrite=overwrite)
     steps = _Steps(progress, 4 + len({method, *BESIDE}))
     scene = make((size - 3) | 1, int(1.16 * size) | 1, sensor=SENSOR, bands=BANDS, seed=seed)
@@ -119,7 +122,8 @@ def demo(
     steps.next()
     scores = _scores(scene, out, method, steps)
     write_text(place / "scores.json", json.dumps(scores, indent=2) + "\n")
-    write_png(str(place / "preview.png"), _panels(scene, _reader(out)))
+    with _reader(out) as result:
+        write_png(str(place / "preview.png"), _panels(scene, result))
     preview(out, place / "overview.png")
     steps.next()
     return Demo(place, report, scores, files)
@@ -180,29 +184,30 @@ def _write(scene: ProceduralScene, files: Sequence[Path], *, overwrite: bool) ->
         )
 
 
-def _reader(path: Path) -> _Read:
+@contextmanager
+def _reader(path: Path) -> Iterator[_Read]:
     """Windows of a file, and where all of its bands are valid."""
     raster = describe(str(path))
-    reader = Reader(raster, raster.bands)
+    with closing(Reader(raster, raster.bands)) as reader:
 
-    def read(window: Window) -> tuple[_Image, Bool[np.ndarray, "h w"]]:
-        data, valid = reader.read(window)
-        return data, np.ones(data.shape[1:], bool) if valid is None else np.asarray(valid.all(0))
+        def read(window: Window) -> tuple[_Image, Bool[np.ndarray, "h w"]]:
+            data, valid = reader.read(window)
+            return data, np.ones(data.shape[1:], bool) if valid is None else np.asarray(valid.all(0))
 
-    return read
+        yield read
 
 
 def _scores(scene: ProceduralScene, out: Path, method: str, steps: _Steps) -> dict[str, dict[str, float]]:
     """The file that was written, and the methods beside it, against the truth on the same pixels."""
-    result = _reader(out)
-    scores = {method: _against(scene, result)}
-    steps.next()
-    for name in BESIDE:
-        if name == method:
-            continue
-        fused = fuse(scene.pan, scene.ms, method=name, sensor=scene.sensor, phase=scene.phase, nodata=scene.nodata)
-        scores[name] = _against(scene, _beside(fused, result))
+    with _reader(out) as result:
+        scores = {method: _against(scene, result)}
         steps.next()
+        for name in BESIDE:
+            if name == method:
+                continue
+            fused = fuse(scene.pan, scene.ms, method=name, sensor=scene.sensor, phase=scene.phase, nodata=scene.nodata)
+            scores[name] = _against(scene, _beside(fused, result))
+            steps.next()
     return scores
 
 

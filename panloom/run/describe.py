@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from panloom.run.report import Registration
 from panloom.scene import Opened
+from panloom.types import corner_phase
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def describe(opened: Opened, registration: Registration | None, notes: list[str]
         }
         for b in scene.bands
     )
-    corner = (grid.ratio - 1) / 2
+    corner = corner_phase(grid.ratio)
     return Info(
         pan=files[0],
         ms=tuple(files[1:]),

@@ -15,11 +15,12 @@ from panloom import sensors
 from panloom.compute import Policy, each, to_device
 from panloom.errors import OptionError
 from panloom.pair import Fuser
+from panloom.run._tiles import in_order
 from panloom.run.resolve import DEFAULT, resolve
 from panloom.run.sharpen import check_fits
 from panloom.scene import Scene, array_scene
 from panloom.tiling import plan, tile_size, trim
-from panloom.types import Sensor, Tile
+from panloom.types import Sensor, Tile, corner_phase
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -32,6 +33,7 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     options: Mapping[str, object] | None = None,
     sensor: str | Sensor = "generic",
     bands: Sequence[str] | None = None,
+    sharpen_bands: Sequence[str] | None = None,
     phase: Literal["corner"] | tuple[float, float] = "corner",
     nodata: float | None = None,
     full_scale: float | None = None,
@@ -48,6 +50,7 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
         options: of the method, as in `--set name=value`.
         sensor: registry name, path of a TOML file, or a sensor: its MTF gains are used.
         bands: names of the bands of `ms`; None: the sensor's usual order.
+        sharpen_bands: names of the bands to sharpen; None: all but SWIR, cirrus and thermal, which are interpolated.
         phase: "corner" (both images start at the same corner), or (row, col) in PAN pixels at which MS sample (0, 0)
             is centred.
         nodata: number that marks invalid pixels in both; NaN and infinity are always invalid.
@@ -68,10 +71,13 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     >>> fuse(pan, ms).shape
     (3, 32, 32)
     """
-    scene = _scene(pan, ms, sensor, bands, phase, nodata, full_scale)
+    sharp, spectral = _images(pan, ms)
+    settled = _sensor(sensor, bands, spectral.shape[0])
+    scene = _scene(sharp, spectral, settled, sharpen_bands, phase, nodata, full_scale)
+    policy = Policy.choose(device, threads, 1 << 40, 1.0)
+    scene = replace(scene, threads=policy.threads)
     fuser = check_fits(resolve(method, options), method, scene)
     fuser = fuser.prepare(scene, torch.Generator().manual_seed(seed))
-    policy = Policy.choose(device, threads, 1 << 40, 1.0)
     fused = _whole(scene, fuser, policy)
     return cast("Array", fused.numpy() if isinstance(pan, np.ndarray) else fused.to(pan.device))
 
@@ -83,7 +89,8 @@ def _whole(scene: Scene, fuser: Fuser, policy: Policy) -> Tensor:
 
     def work(tile: Tile) -> Tensor:
         loaded = scene.load(tile)
-        image = fuser(to_device(loaded.pair, policy.device)).cpu()
+        fused = fuser(to_device(loaded.pair, policy.device)).cpu()
+        image = in_order(scene, fused, loaded)
         if loaded.valid is not None:
             image = torch.where(loaded.valid, image, torch.full_like(image, torch.nan))
         return trim(image, tile, ratio)
@@ -99,30 +106,35 @@ def _whole(scene: Scene, fuser: Fuser, policy: Policy) -> Tensor:
     return out.mul_(scene.units.full_scale)
 
 
+def _images(pan: np.ndarray | Tensor, ms: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
+    """PAN as (1, H, W) and MS as (C, h, w)."""
+    sharp, spectral = _tensor(pan, "pan"), _tensor(ms, "ms")
+    sharp = sharp[None] if sharp.ndim == 2 else sharp
+    if sharp.ndim != 3 or sharp.shape[0] != 1 or spectral.ndim != 3 or not sharp.numel() or not spectral.numel():
+        shapes = f"{tuple(pan.shape)} and {tuple(ms.shape)}"
+        raise OptionError(f"pan is (H, W) or (1, H, W) and ms is (C, h, w); given: {shapes}")
+    return sharp, spectral
+
+
 def _scene(
-    pan: np.ndarray | Tensor,
-    ms: np.ndarray | Tensor,
-    sensor: str | Sensor,
-    bands: Sequence[str] | None,
+    sharp: Tensor,
+    spectral: Tensor,
+    sensor: Sensor,
+    sharpen_bands: Sequence[str] | None,
     phase: Literal["corner"] | tuple[float, float],
     nodata: float | None,
     full_scale: float | None,
 ) -> Scene:
-    sharp, spectral = _tensor(pan, "pan"), _tensor(ms, "ms")
-    sharp = sharp[None] if sharp.ndim == 2 else sharp
-    if sharp.ndim != 3 or sharp.shape[0] != 1 or spectral.ndim != 3 or not sharp.numel() or not spectral.numel():
-        raise OptionError(
-            f"pan is (H, W) or (1, H, W) and ms is (C, h, w); given: {tuple(pan.shape)} and {tuple(ms.shape)}"
-        )
     _check_numbers(phase, full_scale)
     dtype = torch.float64 if torch.float64 in (sharp.dtype, spectral.dtype) else torch.float32
     pan_valid, ms_valid = _valid(sharp, nodata), _valid(spectral, nodata)
     ratio = max(round((sharp.shape[1] * sharp.shape[2] / (spectral.shape[1] * spectral.shape[2])) ** 0.5), 1)
-    centred = (ratio - 1) / 2
+    centred = corner_phase(ratio)
     return array_scene(
         sharp.to(dtype)[None],
         spectral.to(dtype)[None],
-        sensor=_sensor(sensor, bands, spectral.shape[0]),
+        sensor=sensor,
+        sharpen=sharpen_bands,
         phase=(centred, centred) if phase == "corner" else phase,
         pan_valid=None if bool(pan_valid.all()) else pan_valid[None],
         ms_valid=None if bool(ms_valid.all()) else ms_valid[None],
@@ -142,9 +154,14 @@ def _tensor(array: np.ndarray | Tensor, name: str) -> Tensor:
         if array.is_complex() or array.dtype == torch.bool:
             raise OptionError(f"{name} must hold real numbers; given: {array.dtype}")
         return array.detach().cpu()
+    if not isinstance(array, np.ndarray):
+        raise OptionError(f"{name} must be a numpy array or a torch tensor; given: {type(array).__name__}")
     if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
         raise OptionError(f"{name} must hold real numbers; given: {array.dtype}")
-    return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)))
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if native.dtype.itemsize > 8:
+        native = native.astype(np.float64)  # torch has no longer numbers
+    return torch.from_numpy(np.ascontiguousarray(native))
 
 
 def _valid(image: Tensor, nodata: float | None) -> Tensor:

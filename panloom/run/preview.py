@@ -27,7 +27,8 @@ def preview(path: str | Path, png: str | Path, bands: Sequence[str | int] | None
     Args:
         path: the raster.
         png: the picture to write; pixels without data are transparent.
-        bands: three (or one) band names or numbers for red, green and blue; None: by name, else the first three.
+        bands: three (or one) band names or numbers for red, green and blue; None: by colour interpretation,
+            else by name, else the first three.
         side: pixels of the longer side, at most those of the raster.
 
     Raises:
@@ -36,20 +37,26 @@ def preview(path: str | Path, png: str | Path, bands: Sequence[str | int] | None
         OutputError: the picture cannot be written.
     """
     small = read_small(str(path), side)
-    chosen = choose(small.names, bands)
+    chosen = choose(small.names, bands, small.colors)
     picture = stretch(small.data[chosen], np.all(small.valid[chosen], axis=0, keepdims=True)[0])
     write_png(str(png), picture)
 
 
-def choose(names: Sequence[str], bands: Sequence[str | int] | None = None) -> list[int]:
+def choose(names: Sequence[str], bands: Sequence[str | int] | None = None, colors: Sequence[str] = ()) -> list[int]:
     """Indices of the bands to show as red, green and blue (one index: grey).
+
+    Args:
+        names: of the bands, lower case.
+        bands: names or numbers that were asked for; None: what the file says.
+        colors: colour interpretation of the bands, which names a colour more surely than a free name does.
 
     Raises:
         OptionError: a band does not exist, or there are not one or three.
     """
     if bands is None:
-        if {"red", "green", "blue"} <= set(names):
-            return [names.index(c) for c in ("red", "green", "blue")]
+        for words in (colors, names):
+            if {"red", "green", "blue"} <= set(words):
+                return [words.index(c) for c in ("red", "green", "blue")]
         return [0, 1, 2] if len(names) >= 3 else [0]
     found = [_index(str(b).strip().lower(), names) for b in bands]
     if len(found) not in (1, 3):

@@ -20,7 +20,7 @@ from panloom.run._tiles import Done, Numbers, finish
 from panloom.run.cite import citations
 from panloom.run.report import Registration, Report, peak_megabytes
 from panloom.run.resolve import DEFAULT, resolve
-from panloom.scene import Opened, Scene, aligned, environment, misregistration, open_scene
+from panloom.scene import Opened, Scene, environment, open_scene, registered
 from panloom.scene.geometry import Extent
 from panloom.scene.writer import GeoTiffWriter, TileEncoder
 from panloom.tiling import blocks, plan, tile_size
@@ -33,9 +33,6 @@ Progress = Callable[[int, int], None]
 
 #: A measured offset of MS beyond this many MS pixels is warned about.
 OFFSET = 0.25
-
-#: Measured offsets with less confidence than this are not believed.
-CONFIDENT = 0.3
 
 
 @dataclass
@@ -186,7 +183,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
     with closing(scene):
         fuser = check_fits(resolve(call.method, call.options), call.method, scene)
         size = tile_size(scene.grid.ratio, fuser.traits.multiple)
-        need, slow = _tile_megabytes(scene, fuser, size), scene.pan.remote or scene.ms.remote
+        need, slow = _tile_megabytes(opened, fuser, size), scene.pan.remote or scene.ms.remote
         policy = Policy.choose(call.device, call.threads, call.memory, need, slow_files=slow)
         writer, encoder, numbers = open_writer(opened, target, call.method, call.options, call.seed, size)
         clock.lap("open")
@@ -205,6 +202,8 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         except BaseException:
             writer.abort()  # what is done survives an interruption
             raise
+    if writer.note and not taken_over:
+        notes.append(writer.note)
     notes += _pixel_notes(accounts, taken_over, len(tiles))
     for note in notes:
         log.warning(note)
@@ -232,16 +231,11 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
 
 def register(opened: Opened, *, align: bool) -> tuple[Opened, Registration | None, list[str]]:
     """Measure the offset between PAN and MS; warn, or correct it when asked to."""
-    scene = opened.scene
-    notes = list(scene.notes)
-    shift = misregistration(scene)
-    if shift.confidence < CONFIDENT:
-        if align:
-            notes.append("--align: no offset between PAN and MS could be measured; nothing was corrected")
+    opened, shift = registered(opened, align=align)
+    notes = list(opened.scene.notes)
+    if shift is None:
         return opened, None, notes
-    if align:
-        opened = aligned(opened, shift)
-    elif shift.distance > max(OFFSET, 2 * shift.spread / max(shift.windows, 1) ** 0.5):
+    if not align and shift.distance > max(OFFSET, 2 * shift.spread / max(shift.windows, 1) ** 0.5):
         notes.append(
             f"MS lies {shift.row:+.2f} rows and {shift.col:+.2f} columns (MS pixels) from where its georeference says "
             f"(measured on {shift.windows} windows, confidence {shift.confidence:.2f}); --align corrects it"
@@ -271,13 +265,14 @@ def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
     return fuser
 
 
-def _tile_megabytes(scene: Scene, fuser: Fuser, size: int) -> float:
-    """Working memory of one tile: about eight float32 images of its bands, halo included."""
+def _tile_megabytes(opened: Opened, fuser: Fuser, size: int) -> float:
+    """Working memory of one tile: about eight images of its bands and PAN, halo included."""
+    scene = opened.scene
     if fuser.traits.tiling == "whole":
         height, width = scene.grid.height, scene.grid.width
     else:
         height = width = size + 2 * fuser.traits.halo * scene.grid.ratio
-    return height * width * (len(scene.bands) + 1) * 4 * 8 / 2**20
+    return height * width * (len(scene.bands) + 1) * opened.pixel_bytes * 8 / 2**20
 
 
 def _tile(

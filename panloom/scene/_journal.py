@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from panloom.errors import OutputError
+from panloom.errors import ResumeError
 
 _VERSION = 1
 
@@ -45,7 +45,7 @@ class Journal:
         """Lengths of the finished tiles.
 
         Raises:
-            OutputError: the journal is damaged, or that of another run.
+            ResumeError: the journal is damaged, or that of another run.
         """
         lines = self.path.read_bytes().split(b"\n")[:-1]
         try:
@@ -56,10 +56,18 @@ class Journal:
             if (lengths <= 0).any():
                 raise ValueError("a tile has no length")
         except (ValueError, TypeError, AttributeError) as error:
-            raise OutputError(
+            raise ResumeError(
                 f"{self.path}: the journal is damaged ({error}); run again without --resume to start anew"
             ) from error
         return lengths
+
+    def count(self) -> int:
+        """Finished tiles, of whatever run; 0 where there is no journal or it is damaged."""
+        try:
+            rows = [json.loads(line) for line in self.path.read_bytes().split(b"\n")[1:-1]]
+            return sum(map(len, rows))
+        except (OSError, ValueError, TypeError):
+            return 0
 
 
 def _save(handle: int, text: str) -> None:
@@ -73,7 +81,7 @@ def _compare(path: Path, found: dict[str, object], wanted: dict[str, object]) ->
     differing = [key for key in wanted if found.get(key) != wanted[key]]
     if differing:
         about = "; ".join(_difference(key, found.get(key), wanted[key]) for key in differing)
-        raise OutputError(
+        raise ResumeError(
             f"cannot resume {path}: it was begun by a run with other inputs, method or options ({about}); "
             "repeat that command, or run without --resume to start anew"
         )

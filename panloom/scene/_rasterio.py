@@ -20,6 +20,7 @@ import rasterio
 from affine import Affine
 from jaxtyping import Bool, Shaped, UInt8
 from rasterio._err import CPLE_BaseError
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import MemoryFile
@@ -30,6 +31,8 @@ from rasterio.warp import transform as warp_transform
 from rasterio.windows import Window as RasterioWindow
 
 from panloom.errors import OutputError, SceneError
+from panloom.scene._aside import write_aside
+from panloom.scene._where import is_plain, is_remote
 from panloom.scene.profile import Profile
 from panloom.types import Window
 
@@ -51,7 +54,7 @@ class Raster:
     width: int
     height: int
     count: int
-    dtype: str
+    dtypes: tuple[str, ...]
     crs: str | None
     transform: Affine6 | None
     nodata: tuple[float | None, ...]
@@ -70,6 +73,20 @@ class Raster:
     def bands(self) -> tuple[int, ...]:
         """1-based numbers of the data bands (alpha left out)."""
         return tuple(b for b in range(1, self.count + 1) if b != self.alpha)
+
+    @property
+    def dtype(self) -> str:
+        """The type that holds the numbers of every data band."""
+        return common_type([self.dtypes[b - 1] for b in self.bands or (1,)])
+
+    def tells_missing(self, band: int) -> bool:
+        """The file says itself which pixels of a band are missing: by a number, a mask or an alpha band."""
+        return self.nodata[band - 1] is not None or self.masked[band - 1]
+
+
+def common_type(dtypes: Sequence[str]) -> str:
+    """The smallest type that holds the numbers of all; a single one is returned as it is called."""
+    return dtypes[0] if len(set(dtypes)) == 1 else np.result_type(*dtypes).name
 
 
 @dataclass(frozen=True)
@@ -110,10 +127,10 @@ def describe(path: str) -> Raster:
 
 
 def _why_not(path: str, error: Exception) -> str:
-    local = "://" not in path and not path.startswith("/vsi")
-    if local and not Path(path).exists() and not path.upper().startswith(("NETCDF:", "HDF", "SENTINEL", "ZARR:")):
+    # os.path answers False where pathlib raises: a name that is too long.
+    if is_plain(path) and not os.path.exists(path):
         return f"{path}: no such file"
-    if local and Path(path).is_file() and Path(path).stat().st_size == 0:
+    if is_plain(path) and os.path.isfile(path) and os.path.getsize(path) == 0:
         return f"{path}: the file is empty"
     return f"{path}: not a raster that GDAL can read, or truncated ({error})"
 
@@ -130,7 +147,7 @@ def _describe(path: str, ds) -> Raster:  # noqa: ANN001
         width=ds.width,
         height=ds.height,
         count=ds.count,
-        dtype=ds.dtypes[0],
+        dtypes=tuple(ds.dtypes),
         crs=ds.crs.to_wkt() if ds.crs else None,
         transform=_transform(ds),
         nodata=tuple(ds.nodatavals),
@@ -153,34 +170,41 @@ class Reader:
     def __init__(
         self, raster: Raster, bands: Sequence[int], nodata: float | None = None, nested: Nested | None = None
     ) -> None:
-        """Choose bands (1-based); `nodata` overrides the file's; `nested` resamples onto another grid."""
+        """Choose bands (1-based) of one type and no-data value.
+
+        Args:
+            raster: the header of the file.
+            bands: 1-based numbers.
+            nodata: number that is invalid beside what the file declares. Resampling knows one way to tell only, so
+                there it counts where the file tells nothing.
+            nested: the grid to resample onto; None: as it lies.
+        """
         self._raster, self._bands, self._nested = raster, list(bands), nested
-        declared = [nodata if nodata is not None else raster.nodata[b - 1] for b in bands]
-        self._nodata = declared
-        self._override = nodata
+        told = any(raster.tells_missing(b) for b in bands)
+        extra = () if nodata is None or (nested is not None and told) else (nodata,)
+        declared = ([] if (n := raster.nodata[b - 1]) is None else [n] for b in bands)
+        self._missing = [(*numbers, *extra) for numbers in declared]
         self._local = threading.local()
         self._opened: list[object] = []
         self._lock = threading.Lock()
 
     @property
-    def nodata(self) -> tuple[float | None, ...]:
-        """The no-data value of each chosen band."""
-        return tuple(self._nodata)
+    def remote(self) -> bool:
+        """The file lies behind a network."""
+        return is_remote(self._raster.path)
 
     @property
-    def remote(self) -> bool:
-        """The file lies behind a network (a URL, or one of GDAL's network file systems)."""
-        path = self._raster.path
-        network = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsihdfs")
-        return path.startswith(network) or ("://" in path and not path.startswith("file:"))
+    def integer(self) -> bool:
+        """The numbers are integers."""
+        return all(np.issubdtype(np.dtype(self._raster.dtypes[b - 1]), np.integer) for b in self._bands)
 
     @property
     def all_valid(self) -> bool:
         """No pixel can be invalid: integers without no-data value, mask or alpha, read as they lie."""
         return (
             self._nested is None
-            and np.issubdtype(np.dtype(self._raster.dtype), np.integer)
-            and all(n is None for n in self._nodata)
+            and self.integer
+            and not any(self._missing)
             and not any(self._raster.masked[b - 1] for b in self._bands)
         )
 
@@ -202,7 +226,7 @@ class Reader:
     @property
     def _fill(self) -> float | None:
         """The number that stands for no data while MS is resampled; None: an alpha band tells."""
-        declared = next((n for n in self._nodata if n is not None), None)
+        declared = next((numbers[0] for numbers in self._missing if numbers), None)
         numbers = np.issubdtype(np.dtype(self._raster.dtype), np.floating)
         if declared is None and numbers and not any(self._raster.masked):
             return math.nan
@@ -219,10 +243,12 @@ class Reader:
     def _warped(self, ds, nested: Nested):  # noqa: ANN001, ANN202
         fill = self._fill
         missing = {} if fill is None else {"src_nodata": fill, "nodata": fill}
+        # An image that names no system lies in that of the other, as the geometry took it.
+        system = ds.crs or nested.crs or rasterio.crs.CRS.from_epsg(3857)
         return WarpedVRT(
             ds,
-            src_crs=ds.crs or rasterio.crs.CRS.from_epsg(3857),
-            crs=nested.crs or ds.crs or rasterio.crs.CRS.from_epsg(3857),
+            src_crs=system,
+            crs=nested.crs or system,
             transform=Affine(*nested.transform),
             width=nested.width,
             height=nested.height,
@@ -262,9 +288,10 @@ class Reader:
             valid &= handle.read(self._alpha, window=place) > 0
         elif self._nested is None and any(self._raster.masked[b - 1] for b in self._bands):
             valid &= handle.read_masks(self._bands, window=place) > 0
-        for k, nodata in enumerate(self._nodata):
-            if nodata is not None and not math.isnan(nodata):
-                valid[k] &= data[k] != nodata
+        for k, numbers in enumerate(self._missing):
+            for number in numbers:
+                if not math.isnan(number):
+                    valid[k] &= data[k] != number
         if np.issubdtype(data.dtype, np.floating):
             valid &= np.isfinite(data)
         return None if valid.all() else valid
@@ -322,18 +349,16 @@ def write_picture(path: str, rgba: UInt8[np.ndarray, "4 h w"]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    aside = Path(path).with_name(f".{Path(path).name}.partial")
     try:
         with MemoryFile() as memory:
             with memory.open(
                 driver="PNG", height=rgba.shape[1], width=rgba.shape[2], count=4, dtype="uint8", transform=_NEUTRAL
             ) as ds:
                 ds.write(rgba)
-            aside.write_bytes(memory.read())
-        os.replace(aside, path)
-    except (RasterioError, OSError) as error:
-        aside.unlink(missing_ok=True)
-        raise OutputError(f"{path}: the picture cannot be written ({error})") from error
+            data = memory.read()
+    except _GDAL_ERRORS as error:
+        raise OutputError(f"{path}: the picture cannot be made ({error})") from error
+    write_aside(path, data)
 
 
 # --- writing ----------------------------------------------------------------------------------------------
@@ -436,16 +461,21 @@ def _tag(ds, profile: Profile) -> None:  # noqa: ANN001
     if profile.tags:
         ds.update_tags(**profile.tags)
     if profile.rpcs_from is not None:
-        ds.rpcs = _rpcs(profile.rpcs_from, profile.rpcs_origin)
+        _place(ds, profile.rpcs_from, profile.rpcs_origin)
 
 
-def _rpcs(path: str, origin: tuple[int, int]):  # noqa: ANN202
-    with rasterio.open(path) as source:
-        rpcs = source.rpcs
+def _place(ds, path: str, origin: tuple[int, int]) -> None:  # noqa: ANN001
+    """Rational polynomials and ground control points of another raster, counted from `origin` (row, col) in it."""
+    row, col = origin
+    with _placeless(), rasterio.open(path) as source:
+        rpcs, (points, crs) = source.rpcs, source.gcps
     if rpcs is not None:
-        rpcs.line_off -= origin[0]
-        rpcs.samp_off -= origin[1]
-    return rpcs
+        rpcs.line_off -= row
+        rpcs.samp_off -= col
+        ds.rpcs = rpcs
+    if points:
+        moved = [GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z, p.id, p.info) for p in points]
+        ds.gcps = moved, crs
 
 
 def add_overviews(path: Path, profile: Profile) -> None:
@@ -477,4 +507,19 @@ def to_cog(source: Path, target: Path, options: Mapping[str, str]) -> None:
     try:
         rasterio_copy(source, target, driver="COG", **options)
     except _GDAL_ERRORS as error:
-        raise OutputError(f"{target}: {_refused(options, error)}") from error
+        why = f"{target}: {_refused(options, error)}"
+        raise OutputError(f"{why}; what is done stays: --resume goes on with it, also with other options") from error
+
+
+def trial_cog(front: bytes, options: Mapping[str, str]) -> bytes:
+    """A COG of a small GeoTIFF, all in memory.
+
+    Raises:
+        OutputError: GDAL refuses the options.
+    """
+    try:
+        with MemoryFile(front) as source, MemoryFile(ext=".tif") as target:
+            rasterio_copy(source.name, target.name, driver="COG", **options)
+            return target.read()
+    except _GDAL_ERRORS as error:
+        raise OutputError(_refused(options, error)) from error

@@ -129,10 +129,37 @@ def _name(
         found = _match(sensor, list(product.bands))
         if found is not None:
             return _Named(found, f"metadata {Path(product.source).name}", certain=True)
+    for source, labels in (("band descriptions", descriptions), ("colour interpretation", colors)):
+        known = [_known(sensor, label, source) for label in labels]
+        if any(known) and (found := _completed(sensor, known)) is not None:
+            return found if not found.source else replace(found, source=f"{source}, {found.source}")
     usual = sensors.bands_for(sensor, len(places))
     if usual is not None:
         return _Named(usual, f"usual order of {sensor.name}", certain=False)
     return _Named(sensors.generic_bands(len(places)), "position only", certain=False)
+
+
+def _known(sensor: Sensor, label: str, source: str) -> Band | None:
+    if not label or (source == "colour interpretation" and label not in _COLORS):
+        return None
+    return sensors.band_named(sensor, label)
+
+
+def _completed(sensor: Sensor, known: Sequence[Band | None]) -> _Named | None:
+    """Some bands are known: the others from a usual order that agrees, or by elimination, else by their number."""
+    have = [band.name for band in known if band is not None]
+    if len(set(have)) < len(have):
+        return None
+    usual = sensors.bands_for(sensor, len(known)) or ()
+    pairs = zip(known, usual, strict=False)
+    if usual and all(band is None or band.name == other.name for band, other in pairs):
+        return _Named(tuple(usual), f"the rest by the usual order of {sensor.name}", certain=True)
+    left = [band for band in usual if band.name not in have]
+    if len(left) == len(known) - len(have) == 1:
+        return _Named(tuple(band or left[0] for band in known), "the rest by elimination", certain=True)
+    numbered = sensors.generic_bands(len(known))
+    named = tuple(band or other for band, other in zip(known, numbered, strict=True))
+    return _Named(named, "the rest by position only", certain=False)
 
 
 def _match(sensor: Sensor, labels: Sequence[str]) -> tuple[Band, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,7 +11,7 @@ from affine import Affine
 
 from panloom.errors import OptionError, SceneError
 from panloom.scene._rasterio import Affine6, Nested, Raster, project, same_crs
-from panloom.types import Grid, Window
+from panloom.types import Grid, Window, corner_phase
 
 Extent = Literal["pan", "intersection", "ms"]
 Axes = tuple[float, float]  # (row, col)
@@ -23,6 +24,9 @@ DRIFT = 0.1
 
 #: Cells around the scene that a resampled MS covers as well.
 BEYOND = 8
+
+#: PAN pixels that no place on the ground is away from an image; what is further off is a slip of the pen.
+FARTHEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class Layout:
         """The affine transform of what is written."""
         transform = self.grid.transform
         return _placed(transform, (self.area.row, self.area.col)) if transform else None
+
+    def shifted(self, rows: float, cols: float) -> Layout:
+        """The same with MS moved down and to the right by PAN pixels."""
+        grid, origin = self.grid, self.ms_origin
+        row_step, row = cell_of(grid.phase[0] + rows, grid.ratio)
+        col_step, col = cell_of(grid.phase[1] + cols, grid.ratio)
+        moved = replace(grid, phase=(row, col))
+        return replace(self, grid=moved, ms_origin=(origin[0] - row_step, origin[1] - col_step))
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,8 @@ def settle(
 def _relate(pan: Raster, ms: Raster) -> _Relation:
     if pan.transform is None or ms.transform is None:
         return _unreferenced(pan, ms)
+    for raster in (pan, ms):
+        _check_transform(raster)
     if pan.crs and ms.crs and not same_crs(pan.crs, ms.crs):
         return _projected(pan, ms)
     relative = ~Affine(*pan.transform) * Affine(*ms.transform)
@@ -110,6 +124,16 @@ def _relate(pan: Raster, ms: Raster) -> _Relation:
     (top, bottom), (left, right) = (sorted(e) for e in ends)
     flipped = relative.e < 0 or relative.a < 0
     return _Relation((top, left), (bottom, right), (abs(relative.e), abs(relative.a)), flipped=flipped)
+
+
+def _check_transform(raster: Raster) -> None:
+    transform = Affine(*(raster.transform or ()))
+    # Below the smallest normal number the inverse overflows.
+    if not all(map(math.isfinite, transform[:6])) or abs(transform.determinant) < sys.float_info.min:
+        raise SceneError(
+            f"{raster.path}: its transform {transform[:6]} gives pixels no area; correct it "
+            "(rio edit-info --transform, gdal_edit -a_ullr)"
+        )
 
 
 def _unreferenced(pan: Raster, ms: Raster) -> _Relation:
@@ -191,26 +215,26 @@ def _nest(relation: _Relation, ratio: int, shift: Axes, pan: Raster, ms: Raster,
     as_it_lies = relation.parallel and not relation.flipped and drift <= DRIFT
     aligned = relation.parallel and drift <= DRIFT
     origin = (scene.row, scene.col)
-    centred = (ratio - 1) / 2
+    centred = corner_phase(ratio)
     # Over a slight drift the phase at the middle of the image is the fairest.
     start = [s + (d - ratio) * n / 2 for s, d, n in zip(relation.start, relation.step, size, strict=True)]
     first = [s + ratio / 2 - 0.5 - o if aligned else centred for s, o in zip(start, origin, strict=True)]
-    cells, file_phase = zip(*(cell_of(p, ratio) for p in first), strict=True)
-    moves, phase = zip(*(cell_of(p + ratio * d, ratio) for p, d in zip(file_phase, shift, strict=True)), strict=True)
     transform = _placed(pan.transform, origin) if pan.transform else None
-    grid = Grid(scene.height, scene.width, ratio, (phase[0], phase[1]), pan.crs, transform)
-    layout = Layout(grid, origin, (0, 0), size, None, Window(0, 0, scene.height, scene.width))
+    grid = Grid(scene.height, scene.width, ratio, (0.0, 0.0), pan.crs, transform)
+    as_said = Layout(grid, origin, (0, 0), size, None, Window(0, 0, scene.height, scene.width)).shifted(*first)
+    layout = as_said.shifted(ratio * shift[0], ratio * shift[1])
     note = (relation.note,) if relation.note else ()
     if as_it_lies:
-        return replace(layout, ms_origin=(-cells[0] - moves[0], -cells[1] - moves[1]), notes=note)
+        return replace(layout, notes=note)
     # Beyond the scene too, so that its border sees MS and not a repeated edge.
+    moves = [a - b for a, b in zip(layout.ms_origin, as_said.ms_origin, strict=True)]
     pad = BEYOND + max(abs(m) for m in moves)
-    corner = tuple(o + p - centred - pad * ratio for o, p in zip(origin, file_phase, strict=True))
+    corner = tuple(o + p - centred - pad * ratio for o, p in zip(origin, as_said.grid.phase, strict=True))
     size = (grid.cells[0] + 2 * pad, grid.cells[1] + 2 * pad)
     place = Affine(*(pan.transform or ())) * Affine.translation(corner[1], corner[0]) * Affine.scale(ratio)
     nested = Nested(pan.crs, place[:6], *size)
     notes = (*note, _resampling_note(relation, ratio, pan, ms, drift))
-    return replace(layout, ms_origin=(pad - moves[0], pad - moves[1]), ms_size=size, nested=nested, notes=notes)
+    return replace(layout, ms_origin=(pad + moves[0], pad + moves[1]), ms_size=size, nested=nested, notes=notes)
 
 
 def cell_of(position: float, ratio: int) -> tuple[int, float]:
@@ -267,6 +291,10 @@ def _bounds_window(pan: Raster, bounds: tuple[float, float, float, float]) -> Wi
         raise OptionError(f"bounds are LEFT,BOTTOM,RIGHT,TOP; given: {left:g},{bottom:g},{right:g},{top:g}")
     inverse = ~Affine(*pan.transform)
     corners = [inverse * (x, y) for x in (left, right) for y in (bottom, top)]
+    if not all(abs(v) < FARTHEST for corner in corners for v in corner):
+        raise OptionError(
+            f"the bounds {left:g},{bottom:g},{right:g},{top:g} lie too far from PAN; they are in its coordinates"
+        )
     row, col = math.floor(min(r for _, r in corners)), math.floor(min(c for c, _ in corners))
     height = math.ceil(max(r for _, r in corners)) - row
     return Window(row, col, height, math.ceil(max(c for c, _ in corners)) - col)

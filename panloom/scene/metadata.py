@@ -1,6 +1,6 @@
 """Reads what stands beside an image: the metadata files of Landsat, Maxar (IMD, ISD) and Airbus (DIMAP).
 
-Only the sensor and the order of the bands are taken from them, and Landsat's reflectance scale. Formats:
+Only the sensor and the order of the bands are taken from them. Formats:
 USGS, Landsat Collection 2 Level-1 Data Format Control Book (MTL); Maxar, Imagery Support Data documentation
 (IMD, XML); Airbus, DIMAP V2 appendix of the Pleiades Imagery User Guide; CNES and Spot Image, DIMAP V1.
 """
@@ -17,12 +17,12 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from panloom.errors import PanloomWarning
+from panloom.scene._where import is_plain
 from panloom.sensors import recognise
 
 _LARGEST = 32 * 2**20  # bytes: no metadata file comes near it, and reading one must stay quick
 
 _METADATA = re.compile(r"(?:_MTL(?:_L1[A-Z]+)?\.(?:txt|json|xml)|\.imd|\.dim|^DIM_.*\.xml)$", re.IGNORECASE)
-_REMOTE = re.compile(r"/vsi|[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _BAND_IN_NAME = re.compile(r"(?:^|_)((?:SR_|ST_|TOA_)?B\d{1,2}(?:_VCID_[12])?)(?:_L1[A-Z]+)?$", re.IGNORECASE)
 
 
@@ -35,15 +35,11 @@ class Product:
         bands: labels in file order for `panloom.sensors.band_named`; empty where the file does not tell.
             They are those of the product: compare their number with the bands of the image.
         source: path of the metadata file.
-        scale: reflectance = scale * DN + offset, where one pair of numbers holds for all bands; else None.
-        offset: see `scale`.
     """
 
     sensor: str | None
     bands: tuple[str, ...]
     source: str
-    scale: float | None = None
-    offset: float | None = None
 
 
 def band_from_filename(path: str) -> str | None:
@@ -70,8 +66,7 @@ def beside(path: str) -> Product | None:
     Warns:
         PanloomWarning: a metadata file of the image cannot be read.
     """
-    # A single letter before the colon is a drive, so the pattern asks for two.
-    if _REMOTE.match(path):
+    if not is_plain(path):
         return None
     image = Path(path)
     for candidate in _candidates(image):
@@ -176,16 +171,7 @@ def _landsat(values: dict[str, str], file: Path, image: Path) -> Product:
     band = (number[1] or number[2]) if number else band_from_filename(image.name)
     if band and band[0].isdecimal():
         band = f"B{band}"
-    scales = {v for k, v in values.items() if re.fullmatch(r"REFLECTANCE_MULT_BAND_\d+", k)}
-    offsets = {v for k, v in values.items() if re.fullmatch(r"REFLECTANCE_ADD_BAND_\d+", k)}
-    single = len(scales) == len(offsets) == 1
-    return Product(
-        sensor=_sensor(values["SPACECRAFT_ID"]),
-        bands=(band,) if band else (),
-        source=str(file),
-        scale=float(scales.pop()) if single else None,
-        offset=float(offsets.pop()) if single else None,
-    )
+    return Product(_sensor(values["SPACECRAFT_ID"]), (band,) if band else (), str(file))
 
 
 def _maxar(satellite: str | None, band_id: str | None, groups: list[str], file: Path) -> Product:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from panloom.compute import each
 from panloom.errors import OptionError, SceneError
 from panloom.optics import registration
 from panloom.scene import geometry
-from panloom.scene._rasterio import Raster, Reader, describe
+from panloom.scene._rasterio import Raster, Reader, common_type, describe
 from panloom.scene._sources import ArraySource, FileSource, Source, Units, check_readable
 from panloom.scene.bands import Identity, SceneBand, identify
 from panloom.scene.geometry import Extent, Layout
@@ -28,9 +30,28 @@ PROBES, PROBE = 5, 128
 #: Windows of the registration check, and their size in MS pixels.
 CHECKS, CHECK = 7, 96
 
+#: MS pixels beyond which an offset is a slip of the pen.
+FARTHEST = 1e6
+
+#: Types whose numbers float32 cannot hold.
+WIDE = {"int32", "uint32", "int64", "uint64", "float64"}
+
 
 class Scene(NestedScene):
-    """PAN and MS, ready to be read; made from files by `Scene.open` or `open_scene`, from memory by `array_scene`."""
+    """PAN and MS, ready to be read; made from files by `Scene.open` or `open_scene`, from memory by `array_scene`.
+
+    `with Scene.open(...) as scene` closes the files at its end.
+    """
+
+    def __enter__(self) -> Scene:
+        """The scene itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the files."""
+        self.close()
 
     @staticmethod
     def open(
@@ -50,13 +71,13 @@ class Scene(NestedScene):
             sensor: registry name, path of a TOML file, or a sensor; None: recognised, else generic.
             bands: bands to use: file numbers, names, or `3=red`.
             extent: "pan", "intersection" or "ms".
-            align: correct the measured offset between PAN and MS.
+            align: correct the measured offset between PAN and MS; `notes` say it where none could be measured.
 
         Raises:
             PanloomError: the files cannot be read or do not belong together, or a word is unknown.
         """
         opened = open_scene(pan, ms, sensor=sensor, bands=bands, extent=extent)
-        return (aligned(opened, misregistration(opened.scene)) if align else opened).scene
+        return registered(opened, align=True)[0].scene if align else opened.scene
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,7 @@ class Opened:
         ms: headers of the MS files.
         identity: sensor and bands, with sources.
         full_scale_source: where the full scale comes from.
+        src_nodata: no-data value given by hand; None: none.
     """
 
     scene: Scene
@@ -76,6 +98,17 @@ class Opened:
     ms: tuple[Raster, ...]
     identity: Identity
     full_scale_source: str
+    src_nodata: float | None = None
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one number in memory."""
+        return 8 if WIDE & {self.pan.dtype, *_dtypes(self.ms, self.scene.bands)} else 4
+
+    @property
+    def dtype(self) -> str:
+        """The type that holds the numbers of all requested MS bands."""
+        return common_type(_dtypes(self.ms, self.scene.bands))
 
 
 def open_scene(  # noqa: PLR0913  what a user may say about a scene, each a flag of the same name
@@ -105,7 +138,8 @@ def open_scene(  # noqa: PLR0913  what a user may say about a scene, each a flag
         ms_shift: (row, col) in MS pixels by which MS lies further down / to the right than the files say.
         window: part to write, in pixels of the PAN file.
         bounds: part to write, (left, bottom, right, top) in PAN's coordinates.
-        src_nodata: no-data value of both inputs, where their files do not tell.
+        src_nodata: no-data value of both inputs, beside those that their files declare; where MS is resampled and
+            tells what is missing, only what it tells counts.
         edge: "fill" or "drop" PAN pixels whose own MS pixel is missing while a neighbouring one is not.
         threads: readers at work while statistics are taken.
 
@@ -124,28 +158,33 @@ def open_scene(  # noqa: PLR0913  what a user may say about a scene, each a flag
     _check_files(pan_raster, files)
     identity = identify(pan_raster, files, sensor=sensor, bands=bands, sharpen=sharpen)
     layout = geometry.settle(pan_raster, files[0], extent=extent, shift=ms_shift, window=window, bounds=bounds)
-    readers = _readers(files, identity.bands, layout, src_nodata)
-    scales = [files[b.file].scales[b.number - 1] for b in identity.bands]
-    offsets = [files[b.file].offsets[b.number - 1] for b in identity.bands]
-    pan_band = pan_raster.bands[0]
-    pan_reader = Reader(pan_raster, [pan_band], src_nodata)
-    full, source = _full_scale(identity.sensor, pan_reader, readers, pan_raster, files, layout)
-    units = Units(tuple(scales), tuple(offsets), full)
-    pan_units = Units((pan_raster.scales[pan_band - 1],), (pan_raster.offsets[pan_band - 1],), full)
-    scene = Scene(
-        layout=layout,
-        sensor=identity.sensor,
-        bands=identity.bands,
-        pan=FileSource([pan_reader], (pan_raster.height, pan_raster.width), pan_units),
-        ms=FileSource(readers, layout.ms_size, units),
-        units=units,
-        edge=edge,
-        threads=threads,
-        notes=(*layout.notes, *identity.notes),
-    )
-    check_readable(scene.pan, "PAN")
-    check_readable(scene.ms, "MS")
-    return Opened(scene, pan_raster, files, identity, source)
+    use, used = identity.sensor, identity.bands
+    pan_part = _Part(Reader(pan_raster, pan_raster.bands, src_nodata), _physical(pan_raster, pan_raster.bands, use))
+    parts = _parts(files, used, layout, use, src_nodata)
+    wide = WIDE & {pan_raster.dtype, *_dtypes(files, used)}
+    dtype = torch.float64 if wide else torch.float32
+    pan_size = (pan_raster.height, pan_raster.width)
+    with ExitStack() as on_failure:
+        for part in (pan_part, *parts):
+            on_failure.callback(part.reader.close)
+        full, source = _full_scale(use, [(pan_part, pan_size), *((p, layout.ms_size) for p in parts)], dtype)
+        scales = [s for part in parts for s in part.units.scale]
+        units = Units(tuple(scales), tuple(o for part in parts for o in part.units.offset), full)
+        scene = Scene(
+            layout=layout,
+            sensor=use,
+            bands=used,
+            pan=FileSource([pan_part.reader], pan_size, replace(pan_part.units, full_scale=full), dtype),
+            ms=FileSource([part.reader for part in parts], layout.ms_size, units, dtype),
+            units=units,
+            edge=edge,
+            threads=threads,
+            notes=(*layout.notes, *identity.notes, *_notes(files, used, layout, src_nodata)),
+        )
+        check_readable(scene.pan, "PAN")
+        check_readable(scene.ms, "MS")
+        on_failure.pop_all()
+    return Opened(scene, pan_raster, files, identity, source, src_nodata)
 
 
 def _check_numbers(
@@ -154,6 +193,8 @@ def _check_numbers(
     for name, numbers in (("MS shift", shift), ("bounds", bounds)):
         if numbers is not None and not all(map(math.isfinite, numbers)):
             raise OptionError(f"{name}: every number must be finite; given: {', '.join(f'{n:g}' for n in numbers)}")
+    if shift is not None and max(map(abs, shift)) > FARTHEST:
+        raise OptionError(f"MS shift: at most {FARTHEST:g} MS pixels; given: {shift[0]:g}, {shift[1]:g}")
     if window is not None and bounds is not None:
         raise OptionError("window and bounds both choose the part to write; give one of them")
 
@@ -171,7 +212,7 @@ def _check_files(pan: Raster, files: Sequence[Raster]) -> None:
                 f"{first.transform}, {other.path} {other.width} x {other.height} at {other.transform}"
             )
     for raster in (pan, *files):
-        if np.issubdtype(np.dtype(raster.dtype), np.complexfloating):
+        if any(name.startswith("complex") for name in raster.dtypes):  # numpy knows no complex integers
             raise SceneError(f"{raster.path}: complex pixels cannot be sharpened")
         if not all(math.isfinite(s) and s for s in raster.scales) or not all(map(math.isfinite, raster.offsets)):
             raise SceneError(
@@ -180,45 +221,87 @@ def _check_files(pan: Raster, files: Sequence[Raster]) -> None:
             )
 
 
-def _readers(files: Sequence[Raster], bands: Sequence[SceneBand], layout: Layout, nodata: float | None) -> list[Reader]:
-    """One reader per run of bands of the same file and the same no-data value, in output order."""
-    runs: list[tuple[tuple[int, str], list[int]]] = []
+@dataclass(frozen=True)
+class _Part:
+    """Some bands of one file, and their way to physical units (full scale 1)."""
+
+    reader: Reader
+    units: Units
+
+
+def _parts(
+    files: Sequence[Raster], bands: Sequence[SceneBand], layout: Layout, sensor: Sensor, nodata: float | None
+) -> list[_Part]:
+    """One for each run of bands of the same file, type and no-data value, in output order."""
+    runs: list[tuple[tuple[int, str, str], list[int]]] = []
     for band in bands:
-        key = (band.file, repr(files[band.file].nodata[band.number - 1]))
+        raster, k = files[band.file], band.number - 1
+        key = (band.file, raster.dtypes[k], repr(raster.nodata[k]))
         if runs and runs[-1][0] == key:
             runs[-1][1].append(band.number)
         else:
             runs.append((key, [band.number]))
-    return [Reader(files[f], numbers, nodata, layout.nested) for (f, _), numbers in runs]
+    return [
+        _Part(Reader(files[f], numbers, nodata, layout.nested), _physical(files[f], numbers, sensor))
+        for (f, *_), numbers in runs
+    ]
+
+
+def _physical(raster: Raster, bands: Sequence[int], sensor: Sensor) -> Units:
+    """Scale and offset of the file; of the sensor for raw integers, whose file has none."""
+    pairs = [(raster.scales[b - 1], raster.offsets[b - 1]) for b in bands]
+    for k, band in enumerate(bands):
+        if pairs[k] == (1, 0) and np.issubdtype(np.dtype(raster.dtypes[band - 1]), np.integer):
+            pairs[k] = (sensor.scale, sensor.offset)
+    return Units(tuple(s for s, _ in pairs), tuple(o for _, o in pairs), 1.0)
+
+
+def _dtypes(files: Sequence[Raster], bands: Sequence[SceneBand]) -> list[str]:
+    return [files[b.file].dtypes[b.number - 1] for b in bands]
+
+
+def _notes(
+    files: Sequence[Raster], bands: Sequence[SceneBand], layout: Layout, nodata: float | None
+) -> tuple[str, ...]:
+    notes = []
+    kinds = list(dict.fromkeys(_dtypes(files, bands)))
+    if len(kinds) > 1:
+        notes.append(f"the MS bands are of different types ({', '.join(kinds)}); {common_type(kinds)} holds them all")
+    told = [files[b.file] for b in bands if files[b.file].tells_missing(b.number)]
+    if layout.nested is not None and nodata is not None and any(nodata not in r.nodata for r in told):
+        notes.append(
+            f"MS is resampled and tells itself what is missing: no-data {nodata:g} (--src-nodata) is used for PAN "
+            "and for files that do not tell"
+        )
+    return tuple(notes)
 
 
 def _full_scale(
-    sensor: Sensor, pan: Reader, ms: Sequence[Reader], pan_raster: Raster, files: Sequence[Raster], layout: Layout
+    sensor: Sensor, parts: Sequence[tuple[_Part, tuple[int, int]]], dtype: torch.dtype
 ) -> tuple[float, str]:
-    """The sensor's full scale for raw numbers, else the 99.9 % of the valid data rounded up to a whole bit depth."""
-    raw = all(s == 1 for r in (pan_raster, *files) for s in r.scales) and not any(
-        o for r in (pan_raster, *files) for o in r.offsets
-    )
-    integer = all(np.issubdtype(np.dtype(r.dtype), np.integer) for r in (pan_raster, *files))
+    """The sensor's full scale for its raw numbers, else the 99.9 % of the valid data rounded up to a bit depth."""
+    own = {(sensor.scale, sensor.offset)}
+    raw = all(own >= set(zip(part.units.scale, part.units.offset, strict=True)) for part, _ in parts)
+    integer = all(part.reader.integer for part, _ in parts)
     if sensor.full_scale is not None and raw and integer:
-        return float(sensor.full_scale), f"sensor {sensor.name}"
-    high = _percentile(pan, (pan_raster.height, pan_raster.width), pan_raster.scales[0], pan_raster.offsets[0])
-    for reader in ms:
-        high = max(high, _percentile(reader, layout.ms_size, files[0].scales[0], files[0].offsets[0]))
-    if not (raw and integer) and high <= 1:
+        full = sensor.full_scale * sensor.scale + sensor.offset
+        if full > 0:
+            return float(full), f"sensor {sensor.name}"
+    high = max(_percentile(FileSource([part.reader], size, part.units, dtype)) for part, size in parts)
+    if not (raw and integer and own == {(1.0, 0.0)}) and high <= 1:
         return 1.0, "physical units, at most 1"
     bits = max(math.ceil(math.log2(high + 1)), 1) if high > 0 else 1
     return float(2**bits - 1), f"99.9 % of the data ({high:.6g}) rounded up to {bits} bits"
 
 
-def _percentile(reader: Reader, size: tuple[int, int], scale: float, offset: float) -> float:
-    """99.9 % of the valid pixels of an even set of windows, in physical units; 0 where none is valid."""
+def _percentile(source: Source) -> float:
+    """99.9 % of the valid pixels of an even set of windows; 0 where none is valid."""
     values = []
-    for window in _probes(size):
-        data, valid = reader.read(window)
-        values.append((data if valid is None else data[valid]).ravel()[::2])
+    for window in _probes(source.size):
+        data, valid = source.read(window)
+        values.append((data.ravel() if valid is None else data[valid]).numpy()[::2])
     merged = np.concatenate(values)
-    return float(np.quantile(merged.astype(np.float64), 0.999) * scale + offset) if merged.size else 0.0
+    return float(np.quantile(merged.astype(np.float64), 0.999)) if merged.size else 0.0
 
 
 def _probes(size: tuple[int, int]) -> list[Window]:
@@ -237,14 +320,30 @@ def misregistration(scene: Scene) -> registration.Shift:
     return shift
 
 
+def registered(opened: Opened, *, align: bool) -> tuple[Opened, registration.Shift | None]:
+    """Measure the offset between PAN and MS, and correct it where asked to.
+
+    Args:
+        opened: a scene from files.
+        align: correct the offset inside the interpolation, if it can be believed.
+
+    Returns:
+        The scene, corrected or not, and the offset; None where none could be measured. The scene's notes say it when
+        it could not be corrected for that.
+    """
+    shift = misregistration(opened.scene)
+    if shift.confidence >= registration.MIN_CONFIDENCE:
+        return (aligned(opened, shift) if align else opened), shift
+    if align:
+        note = "--align: no offset between PAN and MS could be measured; nothing was corrected"
+        opened = replace(opened, scene=replace(opened.scene, notes=(*opened.scene.notes, note)))
+    return opened, None
+
+
 def aligned(opened: Opened, shift: registration.Shift) -> Opened:
-    """The same files with the measured shift corrected inside the interpolation."""
-    layout = opened.scene.layout
-    grid = layout.grid
-    moved = [p + grid.ratio * d for p, d in zip(grid.phase, (shift.row, shift.col), strict=True)]
-    (step_row, row), (step_col, col) = (geometry.cell_of(p, grid.ratio) for p in moved)
-    origin = (layout.ms_origin[0] - step_row, layout.ms_origin[1] - step_col)
-    layout = replace(layout, grid=replace(grid, phase=(row, col)), ms_origin=origin)
+    """The same files with a shift corrected inside the interpolation."""
+    layout, ratio = opened.scene.layout, opened.scene.grid.ratio
+    layout = layout.shifted(ratio * shift.row, ratio * shift.col)
     return replace(opened, scene=replace(opened.scene, layout=layout))
 
 
@@ -254,10 +353,10 @@ def array_scene(
     *,
     sensor: Sensor,
     phase: tuple[float, float],
+    sharpen: Sequence[str] | None = None,
     pan_valid: Bool[Tensor, "1 1 H W"] | None = None,
     ms_valid: Bool[Tensor, "1 C h w"] | None = None,
     full_scale: float = 1.0,
-    threads: int = 1,
 ) -> Scene:
     """A scene in memory.
 
@@ -266,13 +365,14 @@ def array_scene(
         ms: the spectral image, in stored numbers.
         sensor: `bands` are the bands of `ms`, in order.
         phase: (row, col) in PAN pixels: ms sample (0, 0) is centred there.
+        sharpen: names of the bands to sharpen; None: all but SWIR, cirrus and thermal ones.
         pan_valid: valid PAN pixels; None: all.
         ms_valid: valid MS pixels per band; None: all.
         full_scale: the stored number that becomes 1.
-        threads: readers at work while statistics are taken.
 
     Raises:
         SceneError: the sizes do not fit an integer ratio.
+        OptionError: a band to sharpen does not exist, or none is left.
     """
     height, width = pan.shape[-2:]
     ratio = max(round(math.sqrt(height * width / (ms.shape[-2] * ms.shape[-1]))), 1)
@@ -281,10 +381,19 @@ def array_scene(
             f"PAN has {height} x {width} pixels and MS {ms.shape[-2]} x {ms.shape[-1]}: no integer ratio of 2 or more "
             "fits; arrays are (band, row, col)"
         )
-    (row, inner_row), (col, inner_col) = (geometry.cell_of(p, ratio) for p in phase)
-    grid = Grid(height, width, ratio, (inner_row, inner_col))
-    layout = Layout(grid, (0, 0), (-row, -col), (ms.shape[-2], ms.shape[-1]), None, Window(0, 0, height, width))
-    bands = tuple(SceneBand(0, k + 1, band, sharpen=True) for k, band in enumerate(sensor.bands))
+    grid = Grid(height, width, ratio, (0.0, 0.0))
+    area = Window(0, 0, height, width)
+    layout = Layout(grid, (0, 0), (0, 0), (ms.shape[-2], ms.shape[-1]), None, area).shifted(*phase)
+    names = [band.name for band in sensor.bands]
+    sharp = (
+        [n for n, band in zip(names, sensor.bands, strict=True) if band.role == "sharpen"]
+        if sharpen is None
+        else sharpen
+    )
+    if not sharp or not set(sharp) <= set(names):
+        raise OptionError(f"bands to sharpen must be some of {', '.join(names)}; given: {', '.join(sharp) or 'none'}")
+    bands = tuple(SceneBand(0, k + 1, band, band.name in sharp) for k, band in enumerate(sensor.bands))
+    use = replace(sensor, bands=tuple(b.band for b in bands if b.sharpen))
     units = Units((1.0,) * len(bands), (0.0,) * len(bands), full_scale)
     pan_source: Source = ArraySource(pan / full_scale, pan_valid)
-    return Scene(layout, sensor, bands, pan_source, ArraySource(ms / full_scale, ms_valid), units, threads=threads)
+    return Scene(layout, use, bands, pan_source, ArraySource(ms / full_scale, ms_valid), units)

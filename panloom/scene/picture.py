@@ -16,11 +16,13 @@ class Small:
 
     Attributes:
         names: band names, lower case; "band1", ... where the file has none.
+        colors: colour interpretation of the bands: "red", "undefined", ...
         data: stored numbers.
         valid: per band.
     """
 
     names: tuple[str, ...]
+    colors: tuple[str, ...]
     data: Shaped[np.ndarray, "c h w"]
     valid: Bool[np.ndarray, "c h w"]
 
@@ -36,7 +38,7 @@ def read_small(path: str, side: int) -> Small:
     size = (max(round(raster.height / scale), 1), max(round(raster.width / scale), 1))
     data, valid = read_reduced(path, raster.bands, size)
     names = tuple((raster.descriptions[b - 1] or f"band{b}").lower() for b in raster.bands)
-    return Small(names, data, valid)
+    return Small(names, tuple(raster.colors[b - 1] for b in raster.bands), data, valid)
 
 
 def write_png(path: str, rgba: UInt8[np.ndarray, "4 h w"]) -> None:

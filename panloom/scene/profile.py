@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -35,65 +37,79 @@ COMPRESSIONS: Mapping[str, bool] = {
 # Their tiles share tables outside the tile, or exist for few data types: GDAL must write the whole file.
 _COG_ONLY = ("JPEG", "WEBP", "JXL")
 
-# Range of a number, or the values allowed; None: GDAL judges.
-_Allowed = tuple[int, int] | frozenset[str] | None
+# Range of a number (whole, or any where the limits are floats), or the values allowed; None: GDAL judges.
+_Allowed = tuple[int, int] | tuple[float, float] | frozenset[str] | None
+
+_YES_NO = frozenset({"YES", "NO", "TRUE", "FALSE", "ON", "OFF"})
+_BIG = frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"})
+_VERSIONS = frozenset({"AUTO", "1.0", "1.1"})
+_RESAMPLINGS = frozenset({"NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "MODE", "RMS"})
+_PREDICTORS = frozenset({"YES", "NO", "STANDARD", "FLOATING_POINT"})
+_COG_COMPRESSIONS = frozenset({*COMPRESSIONS, *_COG_ONLY}) - {"PACKBITS"}
+_ERROR = (0.0, math.inf)
 
 _GTIFF: Mapping[str, _Allowed] = {
     "COMPRESS": frozenset(COMPRESSIONS),
     "PREDICTOR": (1, 3),
     "INTERLEAVE": frozenset({"PIXEL", "BAND"}),
-    "BIGTIFF": frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"}),
+    "BIGTIFF": _BIG,
     "NBITS": (1, 32),
     "ZLEVEL": (1, 12),
     "ZSTD_LEVEL": (1, 22),
     "LZMA_PRESET": (0, 9),
-    "MAX_Z_ERROR": None,
+    "MAX_Z_ERROR": _ERROR,
     "DISCARD_LSB": None,
     "PHOTOMETRIC": frozenset({"MINISBLACK", "MINISWHITE", "RGB"}),
     "ALPHA": frozenset({"YES", "NO", "UNSPECIFIED", "NON-PREMULTIPLIED", "PREMULTIPLIED"}),
     "PROFILE": frozenset({"GDALGEOTIFF", "GEOTIFF", "BASELINE"}),
-    "GEOTIFF_VERSION": None,
-    "GEOTIFF_KEYS_FLAVOR": None,
+    "GEOTIFF_VERSION": _VERSIONS,
+    "GEOTIFF_KEYS_FLAVOR": frozenset({"STANDARD", "ESRI_PE"}),
 }
 
-_COG: Mapping[str, _Allowed] = dict.fromkeys(
-    [
-        "COMPRESS",
-        "LEVEL",
-        "QUALITY",
-        "PREDICTOR",
-        "BIGTIFF",
-        "BLOCKSIZE",
-        "NBITS",
-        "MAX_Z_ERROR",
-        "MAX_Z_ERROR_OVERVIEW",
-        "INTERLEAVE",
-        "OVERVIEWS",
-        "OVERVIEW_COUNT",
-        "OVERVIEW_COMPRESS",
-        "OVERVIEW_QUALITY",
-        "OVERVIEW_PREDICTOR",
-        "OVERVIEW_RESAMPLING",
-        "RESAMPLING",
-        "WARP_RESAMPLING",
-        "NUM_THREADS",
-        "SPARSE_OK",
-        "STATISTICS",
-        "GEOTIFF_VERSION",
-        "TARGET_SRS",
-        "TILING_SCHEME",
-        "ZOOM_LEVEL",
-        "ZOOM_LEVEL_STRATEGY",
-        "RES",
-        "EXTENT",
-        "ALIGNED_LEVELS",
-        "ADD_ALPHA",
-        "JXL_LOSSLESS",
-        "JXL_EFFORT",
-        "JXL_DISTANCE",
-        "JXL_ALPHA_DISTANCE",
-    ]
-)
+_COG: Mapping[str, _Allowed] = {
+    "COMPRESS": _COG_COMPRESSIONS,
+    "LEVEL": (0, 22),
+    "QUALITY": (1, 100),
+    "PREDICTOR": _PREDICTORS,
+    "BIGTIFF": _BIG,
+    "BLOCKSIZE": (128, 4096),
+    "NBITS": (1, 32),
+    "MAX_Z_ERROR": _ERROR,
+    "MAX_Z_ERROR_OVERVIEW": _ERROR,
+    "INTERLEAVE": frozenset({"PIXEL", "BAND", "TILE"}),
+    "OVERVIEWS": frozenset({"AUTO", "IGNORE_EXISTING", "FORCE_USE_EXISTING", "NONE"}),
+    "OVERVIEW_COUNT": (0, 30),
+    "OVERVIEW_COMPRESS": _COG_COMPRESSIONS | {"AUTO"},
+    "OVERVIEW_QUALITY": (1, 100),
+    "OVERVIEW_PREDICTOR": _PREDICTORS,
+    "OVERVIEW_RESAMPLING": _RESAMPLINGS,
+    "RESAMPLING": _RESAMPLINGS,
+    "WARP_RESAMPLING": _RESAMPLINGS,
+    "NUM_THREADS": None,
+    "SPARSE_OK": _YES_NO,
+    "STATISTICS": _YES_NO | {"AUTO"},
+    "GEOTIFF_VERSION": _VERSIONS,
+    "TARGET_SRS": None,
+    "TILING_SCHEME": None,
+    "ZOOM_LEVEL": (0, 30),
+    "ZOOM_LEVEL_STRATEGY": frozenset({"AUTO", "LOWER", "UPPER"}),
+    "RES": (1e-12, math.inf),
+    "EXTENT": None,
+    "ALIGNED_LEVELS": (1, 30),
+    "ADD_ALPHA": _YES_NO,
+    "JXL_LOSSLESS": _YES_NO,
+    "JXL_EFFORT": (1, 9),
+    "JXL_DISTANCE": (0.01, 25.0),
+    "JXL_ALPHA_DISTANCE": (-1.0, 25.0),
+}
+
+# Options that are no number and no word of a list, and what they look like.
+_FORMS = {
+    "NUM_THREADS": (re.compile(r"[1-9]\d{0,2}|ALL_CPUS", re.IGNORECASE), "a whole number from 1 to 999, or ALL_CPUS"),
+    "DISCARD_LSB": (re.compile(r"\d{1,2}(,\d{1,2})*"), "a number of bits, or one for each band with commas"),
+}
+
+_REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 # Options that panloom sets by itself, and what to use instead.
 _OWN = {
@@ -106,6 +122,9 @@ _OWN = {
     "STREAMABLE_OUTPUT": "the output is a file",
     "COPY_SRC_OVERVIEWS": "use --format cog",
 }
+
+# Options of a COG's grid, which may ask for much more than the tile on which the others are tried.
+_GRID = frozenset({"RES", "EXTENT", "ZOOM_LEVEL", "ALIGNED_LEVELS"})
 
 # Above this size without compression a file may pass the 4 GiB of a classic TIFF.
 _CLASSIC_MAX = 3_500_000_000
@@ -132,7 +151,7 @@ class Profile:
         options: creation options of GDAL's driver; defaults see `creation_options`.
         driver: "GTiff", or "COG" (cloud-optimised GeoTIFF).
         overviews: make overviews (averages) down to 256 pixels.
-        rpcs_from: raster whose rational polynomial coefficients are copied.
+        rpcs_from: raster whose rational polynomial coefficients and ground control points are copied.
         rpcs_origin: (row, col) in that raster of the output's pixel (0, 0).
         mask: write an internal mask, valid or not, instead of a no-data number.
 
@@ -169,6 +188,7 @@ class Profile:
         known = _COG if self.driver == "COG" else _GTIFF
         for name, value in self.options.items():
             _check(name, value, known, self.driver)
+        _check_grid(self.options)
         _check_bits(self)
 
     @property
@@ -217,6 +237,12 @@ class Profile:
             **self.options,
         }
 
+    @property
+    def trial_options(self) -> dict[str, str]:
+        """Options with which the COG driver is tried on one tile: with an overview, and not blown up by the grid."""
+        kept = {k: v for k, v in self.cog_options.items() if k not in _GRID}
+        return kept if kept["OVERVIEWS"].upper() == "NONE" else {"OVERVIEW_COUNT": "1", **kept}
+
     def overview_factors(self) -> list[int]:
         """2, 4, 8, ... until both sides are at most 256."""
         factors = [1]
@@ -225,8 +251,9 @@ class Profile:
         return factors[1:]
 
     def record(self) -> str:
-        """All fields as JSON: equal texts, equal profiles."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """The fields as JSON: equal texts, equal tiles. The options of a COG come after the tiles, so are left out."""
+        fields = dataclasses.asdict(self)
+        return json.dumps(fields | {"options": {}} if self.driver == "COG" else fields, sort_keys=True)
 
     def _predictor(self) -> str | None:
         return {"i": "2", "u": "2", "f": "3"}.get(np.dtype(self.dtype).kind)
@@ -253,8 +280,56 @@ def _check(name: str, value: str, known: Mapping[str, _Allowed], driver: str) ->
         raise OutputError(f"COMPRESS={value} is written for cloud-optimised GeoTIFF only; use --format cog")
     if isinstance(allowed, frozenset) and value.upper() not in allowed:
         raise OutputError(unknown(f"value of creation option {name}", value, allowed))
-    if isinstance(allowed, tuple) and not (value.isdecimal() and allowed[0] <= int(value) <= allowed[1]):
-        raise OutputError(f"{name}={value}: must be a whole number from {allowed[0]} to {allowed[1]}")
+    if isinstance(allowed, tuple):
+        _check_number(name, value, *allowed)
+    if name in _FORMS and not _FORMS[name][0].fullmatch(value):
+        raise OutputError(f"{name}={value}: must be {_FORMS[name][1]}")
+    if name == "EXTENT":
+        _check_extent(value)
+    if name == "BLOCKSIZE" and int(value) % 16:
+        raise OutputError(f"BLOCKSIZE={value}: tiles of a TIFF are multiples of 16 pixels")
+
+
+def _check_number(name: str, value: str, low: float, high: float) -> None:
+    """A number in its range, whole where the limits are whole.
+
+    Raises:
+        OutputError: it is none.
+    """
+    if isinstance(low, int):
+        # Python also takes digits of other scripts, GDAL does not.
+        if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):
+            raise OutputError(f"{name}={value}: must be a whole number from {low} to {high}")
+        return
+    if not (_REAL.fullmatch(value) and low <= float(value) <= high):
+        span = f"of at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+        raise OutputError(f"{name}={value}: must be a number {span}")
+
+
+def _check_extent(value: str) -> None:
+    """Left, bottom, right and top of a COG.
+
+    Raises:
+        OutputError: they are not four numbers in this order.
+    """
+    parts = value.split(",")
+    if all(_REAL.fullmatch(part) for part in parts) and len(parts) == 4:
+        left, bottom, right, top = map(float, parts)
+        if left < right and bottom < top:
+            return
+    raise OutputError(f"EXTENT={value}: must be left,bottom,right,top, four numbers with left < right and bottom < top")
+
+
+def _check_grid(options: Mapping[str, str]) -> None:
+    """The grid of a COG; GDAL leaves out or misreads a half of it.
+
+    Raises:
+        OutputError: something is missing.
+    """
+    for name, needed in (("RES", ("EXTENT", "TARGET_SRS")), ("EXTENT", ("TARGET_SRS",))):
+        missing = [other for other in needed if other not in options]
+        if name in options and missing:
+            raise OutputError(f"{name}={options[name]} needs {' and '.join(missing)} too")
 
 
 def _check_bits(profile: Profile) -> None:

@@ -27,6 +27,9 @@ SURVEY_BLOCKS = 1024
 #: continued, so a few of them scattered over the scene do no harm.
 SUPPORT = 0.9
 
+#: MS pixels by which a PAN pixel may miss the middle between two samples and still belong to both.
+HALFWAY = 1e-6
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -78,6 +81,44 @@ class NestedScene:
         """The two nested grids."""
         return self.layout.grid
 
+    @property
+    def sharp(self) -> tuple[int, ...]:
+        """Places of the sharpened bands among `bands`."""
+        return tuple(k for k, b in enumerate(self.bands) if b.sharpen)
+
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """Places of the bands that are passed through."""
+        return tuple(k for k, b in enumerate(self.bands) if not b.sharpen)
+
+    @property
+    def may_be_invalid(self) -> bool:
+        """Some pixel of the scene can lack PAN or MS."""
+        if not (self.pan.all_valid and self.ms.all_valid):
+            return True
+        layout, grid = self.layout, self.grid
+        reach = 1 if self.edge == "fill" else 0
+        sides = zip(layout.pan_origin, (grid.height, grid.width), self.pan.size, strict=True)
+        if any(o < 0 or o + n > size for o, n, size in sides):
+            return True
+        sides = zip(self._own(Window(0, 0, *grid.cells)), (grid.height, grid.width), self._ms_cells, strict=True)
+        return any(int(own[0]) < first - reach or int(own[n - 1]) > last + reach for own, n, (first, last) in sides)
+
+    @property
+    def _ms_cells(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """First and last cell that has an MS sample, along rows and columns."""
+        (top, left), (height, width) = self.layout.ms_origin, self.ms.size
+        return (-top, height - 1 - top), (-left, width - 1 - left)
+
+    def _own(self, cells: Window) -> tuple[Tensor, Tensor]:
+        """The cell of each PAN row's and column's own MS sample, counted from the first cell of the window."""
+        grid, (rows, cols) = self.grid, self._ms_cells
+        height, width = torch.arange(cells.height * grid.ratio), torch.arange(cells.width * grid.ratio)
+        return (
+            _own_cells(height, grid.phase[0], grid.ratio, (rows[0] - cells.row, rows[1] - cells.row)),
+            _own_cells(width, grid.phase[1], grid.ratio, (cols[0] - cells.col, cols[1] - cells.col)),
+        )
+
     def read(self, tile: Tile) -> Pair:
         """The pair of `tile.read`."""
         return self.load(tile).pair
@@ -93,9 +134,13 @@ class NestedScene:
         ms, ms_valid = self._ms(tile.read.grown(physical.REACH))
         exp = physical.interpolate(ms, ratio, phase, margin=physical.REACH)
         inner = slice(physical.REACH, -physical.REACH)
-        own, near = _on_pan(ms_valid, self.grid, inner) if ms_valid is not None else (None, None)
-        sharp = [k for k, b in enumerate(self.bands) if b.sharpen]
-        rest = [k for k, b in enumerate(self.bands) if not b.sharpen]
+        own = near = None
+        if ms_valid is not None:
+            rows, cols = (index + physical.REACH for index in self._own(tile.read))
+            own, near = _on_pan(ms_valid, rows, cols)
+        if own is not None and bool(own.all()):
+            own = near = None
+        sharp, rest = self.sharp, self.rest
         kept = near if self.edge == "fill" else own
         valid = _together(pan_valid, kept, exp)
         pair = Pair(
@@ -119,8 +164,7 @@ class NestedScene:
         rows, cols = core.inside(around)
         low = physical.degrade(pan, [gain], grid.ratio, grid.phase)[..., rows, cols]
         ms, ms_valid = take(self.ms, self.layout.ms_origin, core)
-        sharp = [k for k, b in enumerate(self.bands) if b.sharpen]
-        rest = [k for k, b in enumerate(self.bands) if not b.sharpen]
+        sharp, rest = self.sharp, self.rest
         valid = _all_valid(low)
         if ms_valid is not None:
             valid = ms_valid[:, sharp].all(1, keepdim=True)
@@ -190,7 +234,7 @@ class NestedScene:
         return cells.shifted(-top, -left).clipped(bottom - top, right - left).shifted(top, left)
 
     def _ms(self, cells: Window) -> tuple[Tensor, Tensor | None]:
-        """MS of a window of cells, continued where invalid; beyond scene and MS the edge is repeated."""
+        """MS of a window of cells, continued where invalid; beyond scene and MS the edge is repeated, and invalid."""
         inside = self._covered(cells)
         values, valid = take(self.ms, self.layout.ms_origin, inside)
         if valid is not None:
@@ -209,7 +253,11 @@ class NestedScene:
         )
         if not any(pads):
             return values, valid
-        return physical.replicate(values, *pads), None if valid is None else physical.replicate(valid, *pads)
+        wide = physical.replicate(values, *pads)
+        rows, cols = inside.inside(cells)
+        known = torch.zeros_like(wide, dtype=torch.bool)
+        known[..., rows, cols] = True if valid is None else valid
+        return wide, known
 
 
 def _bands(image: Tensor, sharp: Sequence[int], rest: Sequence[int]) -> Tensor:
@@ -218,6 +266,17 @@ def _bands(image: Tensor, sharp: Sequence[int], rest: Sequence[int]) -> Tensor:
 
 def _all_valid(like: Tensor) -> Tensor:
     return torch.ones((like.shape[0], 1, *like.shape[-2:]), dtype=torch.bool)
+
+
+def _own_cells(pixels: Tensor, phase: float, ratio: int, ms: tuple[int, int]) -> Tensor:
+    """The cells whose MS samples lie nearest to PAN pixels, along one axis; `ms`: first and last cell that has one.
+
+    A pixel half-way between two samples belongs to the later one, but to the last one that there is.
+    """
+    position = (pixels.double() - phase) / ratio
+    own = torch.floor(position + 0.5).long()
+    covered = (position >= ms[0] - 0.5 - HALFWAY) & (position <= ms[1] + 0.5 + HALFWAY)
+    return torch.where(covered, own.clamp(*ms), own)
 
 
 def _continue_pan(pan: Tensor, valid: Tensor, ratio: int) -> Tensor:
@@ -230,15 +289,9 @@ def _continue_pan(pan: Tensor, valid: Tensor, ratio: int) -> Tensor:
     return torch.where(valid, pan, wide)
 
 
-def _on_pan(valid: Tensor, grid: Grid, inner: slice) -> tuple[Tensor, Tensor]:
+def _on_pan(valid: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
     """Validity of each PAN pixel's own MS pixel, and of that or one of its eight neighbours."""
-    height = (valid.shape[-2] + inner.stop - inner.start) * grid.ratio
-    width = (valid.shape[-1] + inner.stop - inner.start) * grid.ratio
     near = functional.max_pool2d(valid.float(), 3, stride=1, padding=1) > 0
-    rows, cols = (
-        torch.floor((torch.arange(n) - p) / grid.ratio + 0.5).long() + inner.start
-        for n, p in zip((height, width), grid.phase, strict=True)
-    )
     own, spread = (m.index_select(-2, rows).index_select(-1, cols) for m in (valid, near))
     return own, spread
 

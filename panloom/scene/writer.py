@@ -22,13 +22,17 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from panloom.errors import OutputError
+from panloom.errors import OutputError, ResumeError
 from panloom.scene import _tiff
 from panloom.scene._journal import Journal
-from panloom.scene._rasterio import add_overviews, encode_tile, template, to_cog
+from panloom.scene._lock import hold
+from panloom.scene._rasterio import add_overviews, encode_tile, template, to_cog, trial_cog
 from panloom.scene.profile import Profile
 
 _MASK_LEVEL = 6
+
+# A file that was cut short with less room than this left (or than it needs itself) met a full disk.
+_LITTLE = 64_000_000
 
 
 class TileEncoder:
@@ -117,7 +121,7 @@ class GeoTiffWriter:
 
     Attributes:
         done: finished tiles; those before it need not be made again.
-        note: what the user should know about resuming; None: nothing.
+        note: what the user should know about an earlier, unfinished run; None: nothing.
     """
 
     def __init__(
@@ -141,8 +145,9 @@ class GeoTiffWriter:
             flush_seconds: how much work may be lost when the process is killed.
 
         Raises:
-            OutputError: the file exists, its folder does not or cannot be written, GDAL refuses the profile,
-                or the earlier run was another one.
+            OutputError: the file exists, its folder does not or cannot be written, GDAL refuses the profile or
+                the options of a COG, or another run is writing this output.
+            ResumeError: the earlier run was another one, or what it left is damaged.
         """
         self.path, self.profile = Path(path), profile
         self.note: str | None = None
@@ -152,6 +157,8 @@ class GeoTiffWriter:
         _check_place(self.path, overwrite)
         groups = (profile.planes, 1) if profile.mask else (profile.planes,)
         front = template(profile)
+        if profile.driver == "COG":
+            _try_cog(front, profile)
         self._skeleton = _tiff.skeleton(front, profile.height, profile.width, profile.tile_count, groups)
         self._pieces = sum(groups)
         self._journal = Journal(self._partial.with_name(self._partial.name + ".json"), self._pieces)
@@ -159,11 +166,16 @@ class GeoTiffWriter:
         self.done = 0
         front_hash = hashlib.sha256(self._skeleton.data).hexdigest()
         self._identity = {"profile": profile.record(), "key": key, "front": front_hash}
+        self._held: BinaryIO | None = None
         try:
-            resumed = resume and self._found()
-            self._file = self._continue() if resumed else self._begin()
+            self._held = hold(self._partial, self.path)
+            self._file = self._continue() if resume and self._found() else self._begin(resume)
         except OSError as error:
+            self._release()
             raise OutputError(f"{self.path}: cannot write here ({error.strerror or error})") from error
+        except BaseException:
+            self._release()
+            raise
         self._saved, self._saved_at = self.done, time.monotonic()
 
     def __enter__(self) -> GeoTiffWriter:
@@ -178,24 +190,40 @@ class GeoTiffWriter:
             self.abort()
 
     def _found(self) -> bool:
-        if self._partial.is_file() and self._journal.path.is_file():
+        # Locking has made the partial file if there was none.
+        if self._journal.path.is_file() and self._partial.is_file() and self._partial.stat().st_size:
             return True
         self.note = f"{self.path}: no earlier run to resume; started anew"
         return False
 
-    def _begin(self) -> BinaryIO:
-        self._remove()
+    def _begin(self, resume: bool) -> BinaryIO:
+        if not resume:
+            self.note = self._discarded()
+        self._remove_others()
+        # Emptied, not made anew: it is locked.
         file = self._partial.open("wb+", buffering=0)
         _write(file, self._skeleton.data)
         self._journal.begin(self._identity)
         return file
+
+    def _discarded(self) -> str | None:
+        """What is lost by starting anew."""
+        count = self._journal.count()
+        if not count:
+            return None
+        try:
+            self._journal.resume(self._identity)
+            hint = "--resume would have gone on with it"
+        except ResumeError:
+            hint = "it was of another call"
+        return f"{self.path}: an unfinished run of {count} tiles was discarded ({hint})"
 
     def _continue(self) -> BinaryIO:
         lengths = self._journal.resume(self._identity)
         self.done = len(lengths)
         end = len(self._skeleton.data) + int(lengths.sum())
         if self.done > len(self._lengths) or self._partial.stat().st_size < end:
-            raise OutputError(
+            raise ResumeError(
                 f"{self._partial}: does not fit its journal, which counts {self.done} tiles and {end} bytes; "
                 "run again without --resume to start anew"
             )
@@ -241,7 +269,12 @@ class GeoTiffWriter:
         """Make all finished tiles safe against the end of the process: first their data, then the journal."""
         if self.done > self._saved:
             os.fsync(self._file.fileno())
-            self._journal.append(self._lengths[self._saved : self.done])
+            try:
+                self._journal.append(self._lengths[self._saved : self.done])
+            except BaseException:
+                # Interrupted or failed, it may have been written: the next attempt must not repeat it.
+                self._saved = self._journal.count()
+                raise
         self._saved, self._saved_at = self.done, time.monotonic()
 
     def close(self) -> None:
@@ -261,9 +294,13 @@ class GeoTiffWriter:
             os.fsync(self._file.fileno())
             self._file.close()
             self._finish()
-            self._remove()
+            self._remove_others()
+            self._partial.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(self._no_room(error)) from error
+        finally:
+            if self._file.closed:
+                self._release()
 
     def _finish(self) -> None:
         profile, result = self.profile, self._partial
@@ -274,18 +311,14 @@ class GeoTiffWriter:
             add_overviews(self._partial, profile)
         # GDAL reports some failed writes only to its log.
         if not _is_complete(result, sparse="SPARSE_OK" in profile.options):
-            free = shutil.disk_usage(self.path.parent).free / 1e9
-            raise OutputError(
-                f"{self.path}: GDAL could not complete the file, probably because the disk is full "
-                f"({free:.2f} GB free); make room and repeat with --resume"
-            )
+            raise OutputError(self._incomplete())
         with result.open("rb+") as file:
             os.fsync(file.fileno())
         result.replace(self.path)
         _sync_folder(self.path.parent)
 
     def abort(self) -> None:
-        """Stop; what is done stays for --resume."""
+        """Stop; what is done stays for --resume. Where nothing is done, nothing stays."""
         if self._file.closed:
             return
         try:
@@ -294,17 +327,34 @@ class GeoTiffWriter:
             raise OutputError(self._no_room(error)) from error
         finally:
             self._file.close()
+            if not self.done:
+                self._remove_others()
+                self._partial.unlink(missing_ok=True)
+            self._release()
 
-    def discard(self) -> None:
-        """Stop, and remove all traces."""
-        self._file.close()
-        self._remove()
+    def _release(self) -> None:
+        """Let other runs write this output."""
+        if self._held is not None:
+            self._held.close()
 
-    def _remove(self) -> None:
+    def _remove_others(self) -> None:
+        """Everything beside the output but the partial file."""
         # GDAL's COG driver keeps files named after its target while it works.
         leftovers = [p for p in self.path.parent.iterdir() if p.name.startswith(self._copy.name)]
-        for file in (self._journal.path, self._partial, *leftovers):
+        for file in (self._journal.path, *leftovers):
             file.unlink(missing_ok=True)
+
+    def _incomplete(self) -> str:
+        free, size = shutil.disk_usage(self.path.parent).free, self._partial.stat().st_size
+        if free < max(size, _LITTLE):
+            return (
+                f"{self.path}: GDAL could not complete the file, probably because the disk is full "
+                f"({free / 1e9:.2f} GB free); make room and repeat with --resume"
+            )
+        return (
+            f"{self.path}: GDAL left the file incomplete without saying why ({free / 1e9:.2f} GB are free); repeat "
+            "with --resume, and if that fails with other creation options"
+        )
 
     def _no_room(self, error: OSError) -> str:
         written = int(self._lengths[: self.done].sum())
@@ -351,6 +401,23 @@ def _is_complete(path: Path, *, sparse: bool) -> bool:
             return _tiff.complete(data, sparse=sparse)
         except ValueError:
             return False
+
+
+def _try_cog(front: bytes, profile: Profile) -> None:
+    """Make a small COG of an empty tile, so that options which GDAL refuses are told before the work.
+
+    Raises:
+        OutputError: it refuses them.
+    """
+    options = profile.trial_options
+    found = trial_cog(front, options)
+    try:
+        whole = _tiff.complete(found, sparse=True)
+    except ValueError:
+        whole = False
+    if not whole:
+        chosen = " ".join(f"{k}={v}" for k, v in options.items())
+        raise OutputError(f"GDAL cannot make a cloud-optimised GeoTIFF of {profile.dtype} with {chosen}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -291,8 +291,10 @@ def test_a_wedge_does_not_spread(edge, ratio, phase):
     ms_height, ms_width = ms_valid.shape[-2:]
 
     def at(step_row: int, step_col: int) -> torch.Tensor:
-        r, c = (rows + step_row).clamp(0, ms_height - 1), (cols + step_col).clamp(0, ms_width - 1)
-        return ms_valid[:, :1].index_select(-2, r).index_select(-1, c)
+        r, c = rows + step_row, cols + step_col
+        there = ((r >= 0) & (r < ms_height))[:, None] & ((c >= 0) & (c < ms_width))
+        r, c = r.clamp(0, ms_height - 1), c.clamp(0, ms_width - 1)
+        return there & ms_valid[:, :1].index_select(-2, r).index_select(-1, c)
 
     own = at(0, 0)
     near = torch.stack([at(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]).any(0)

@@ -110,9 +110,7 @@ def test_the_unit_does_not_matter_where_promised(name: str):
     expected = metric(fused, reference)
     for scale in (1 / 65535, 1 / 2047, 16.0):
         assert metric(scale * fused, scale * reference) == pytest.approx(expected, rel=1e-10)
-        assert metric((scale * fused).float(), (scale * reference).float()) == pytest.approx(
-            expected, rel=1e-5
-        )
+        assert metric((scale * fused).float(), (scale * reference).float()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", REFERENCE)
@@ -142,22 +140,15 @@ def test_ergas_is_relative_to_the_reference_and_to_the_ratio():
     fused = worse(reference, 0.2)
     assert metrics.ERGAS(fused, reference) != pytest.approx(metrics.ERGAS(reference, fused), rel=1e-3)
     assert metrics.ERGAS(fused, reference, ratio=8) == pytest.approx(metrics.ERGAS(fused, reference) / 2)
-    assert metrics.ERGAS(
-        1.01 * reference.mean((2, 3), keepdim=True), reference.mean((2, 3), keepdim=True)
-    ) == (pytest.approx(0.25))
+    assert metrics.ERGAS(1.01 * reference.mean((2, 3), keepdim=True), reference.mean((2, 3), keepdim=True)) == (
+        pytest.approx(0.25)
+    )
 
 
 def test_sam_of_known_angles():
-    fused = (
-        torch.tensor([[1.0, 0.0, 1.0, 5.0]], dtype=torch.float64)
-        .T.view(1, 1, 4, 1)
-        .expand(1, 2, 4, 1)
-        .clone()
-    )
+    fused = torch.tensor([[1.0, 0.0, 1.0, 5.0]], dtype=torch.float64).T.view(1, 1, 4, 1).expand(1, 2, 4, 1).clone()
     fused[0, :, 0, 0] = torch.tensor([3.0, 0.0])
-    reference = torch.tensor([[0.0, 7.0], [4.0, 4.0], [2.0, 2.0], [0.0, 0.0]], dtype=torch.float64).T.view(
-        1, 2, 4, 1
-    )
+    reference = torch.tensor([[0.0, 7.0], [4.0, 4.0], [2.0, 2.0], [0.0, 0.0]], dtype=torch.float64).T.view(1, 2, 4, 1)
     # 90 degrees, excluded (fused is zero), 0 degrees, excluded (reference is zero)
     assert metrics.SAM(fused, reference) == pytest.approx(45.0)
 

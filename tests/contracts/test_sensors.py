@@ -21,9 +21,7 @@ every = pytest.mark.parametrize("name", sorted(RAW))
 
 
 def test_the_expected_sensors_are_there():
-    expected = (
-        "eo1-ali gaofen-2 generic geoeye-1 ikonos landsat-7 landsat-8 pleiades pleiades-neo quickbird spot-6"
-    )
+    expected = "eo1-ali gaofen-2 generic geoeye-1 ikonos landsat-7 landsat-8 pleiades pleiades-neo quickbird spot-6"
     assert set(names()) >= set(expected.split()) | {f"worldview-{x}" for x in ("2", "3", "4", "legion")}
     assert names() == sorted(RAW)
 

@@ -8,6 +8,7 @@ from system_tools import Files, scene_files
 
 from panloom.optics.registration import Shift
 from panloom.run import sharpen as engine
+from panloom.scene import opening
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +44,4 @@ def _one_thread_of_torch() -> None:
 @pytest.fixture
 def no_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     """The offset of MS is not measured, which takes a third of the time of a small scene."""
-    monkeypatch.setattr(engine, "misregistration", lambda scene: Shift(0.0, 0.0, 0.0, 0, 0.0))
+    monkeypatch.setattr(opening, "misregistration", lambda scene: Shift(0.0, 0.0, 0.0, 0, 0.0))

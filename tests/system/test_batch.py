@@ -7,10 +7,12 @@ import os
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from panloom.data import georeference, make
-from panloom.errors import OutputError, PanloomError
+from panloom.errors import OutputError, PanloomError, ResumeError
+from panloom.run import batch
 from panloom.run.batch import find, run
 from panloom.run.sharpen import sharpen
 from panloom.scene.saving import save
@@ -68,7 +70,7 @@ def test_a_failed_pair_does_not_stop_the_rest(source, tmp_path):
 
 
 def test_the_result_is_that_of_a_single_run(source, tmp_path):
-    run(find(source, tmp_path / "out"), sharpen=partial(ONE, method="brovey"))
+    run(find(source, tmp_path / "out"), sharpen=ONE, method="brovey")
     ONE(source / "a" / "pan.tif", source / "a" / "ms.tif", tmp_path / "alone.tif", method="brovey")
     assert (tmp_path / "out" / "a_sharpened.tif").read_bytes() == (tmp_path / "alone.tif").read_bytes()
 
@@ -108,12 +110,63 @@ def test_what_is_done_is_skipped_and_what_failed_is_tried_again(source, tmp_path
 def test_all_is_done_anew_when_asked(source, tmp_path):
     out = tmp_path / "out"
     run(find(source, out), sharpen=ONE)
-    other = run(find(source, out), sharpen=partial(ONE, method="exp"))
+    other = run(find(source, out), sharpen=ONE, method="exp")
     assert "made with gsa, not with exp" in other.outcomes[0].note
     assert "made with gsa" in record(out)["pairs"][0]["note"]
-    again = run(find(source, out), sharpen=partial(ONE, method="exp"), skip_done=False)
+    again = run(find(source, out), sharpen=ONE, method="exp", skip_done=False)
     assert statuses(again) == ["done", "failed", "done"]
-    assert run(find(source, out), sharpen=partial(ONE, method="exp")).outcomes[0].note is None
+    assert run(find(source, out), sharpen=ONE, method="exp").outcomes[0].note is None
+
+
+def test_results_of_other_options_are_named(tmp_path):
+    write(tmp_path / "in" / "a")
+    pairs = find(tmp_path / "in", tmp_path / "out")
+    run(pairs, sharpen=ONE)
+    other = run(pairs, sharpen=ONE, options={"form": "physical"}).outcomes[0]
+    assert other.status == "skipped"
+    assert other.note == (
+        "the result that is there was made with other options (none, not form=physical); --again replaces it"
+    )
+    made = run(pairs, sharpen=ONE, options={"form": "physical"}, skip_done=False).outcomes[0]
+    assert made.report.options == {"form": "physical"}
+    assert run(pairs, sharpen=ONE, options={"form": "physical"}).outcomes[0].note is None
+    assert "(form=physical, not none)" in run(pairs, sharpen=ONE).outcomes[0].note
+
+
+def test_results_of_another_program_are_named(tmp_path):
+    write(tmp_path / "in" / "a")
+    pairs = find(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    save(pairs.jobs[0].out, np.ones((3, 16, 16), np.uint8))
+    assert "made with another program;" in run(pairs, sharpen=ONE).outcomes[0].note
+
+
+def test_a_standing_result_is_closed_when_it_is_broken(source, tmp_path, monkeypatch):
+    opened = []
+
+    class Watched(batch.Reader):
+        def __init__(self, *words):
+            super().__init__(*words)
+            opened.append(self)
+
+    run(find(source, tmp_path / "out"), sharpen=ONE)
+    result = tmp_path / "out" / "c_sharpened.tif"
+    result.write_bytes(result.read_bytes()[: result.stat().st_size // 2])
+    monkeypatch.setattr(batch, "Reader", Watched)
+    assert statuses(run(find(source, tmp_path / "out"), sharpen=ONE)) == ["skipped", "failed", "done"]
+    assert len(opened) == 2
+    assert not any(reader._opened for reader in opened)
+
+
+def test_only_an_error_of_resuming_starts_anew(source, tmp_path):
+    calls = []
+
+    def other(pan, ms, out, *, resume, **how):
+        calls.append(resume)
+        raise (ResumeError if resume else OutputError)(f"{out}: run again without --resume to start anew")
+
+    run(find(source, tmp_path / "out"), sharpen=other)
+    assert calls == [True, False] * 3
 
 
 def test_a_result_that_is_older_or_broken_is_made_again(source, tmp_path):
@@ -153,7 +206,7 @@ def test_an_interrupted_pair_starts_anew_with_another_method(tmp_path):
     write(source / "a", height=600, width=64)
     with pytest.raises(KeyboardInterrupt):
         run(find(source, out), sharpen=partial(ONE, progress=stopped))
-    done = run(find(source, out), sharpen=partial(ONE, method="exp"))
+    done = run(find(source, out), sharpen=ONE, method="exp")
     assert done.ok
     assert done.outcomes[0].report.tiles == {"all": 2, "resumed": 0}
 
@@ -167,7 +220,7 @@ def test_a_full_disk_does_not_throw_away_what_was_done(source, tmp_path):
 
     done = run(find(source, tmp_path / "out"), sharpen=full)
     assert statuses(done) == ["failed"] * 3
-    assert calls == [{"overwrite": True, "resume": True}] * 3
+    assert calls == [{"method": "gsa", "options": None, "overwrite": True, "resume": True}] * 3
 
 
 def test_whatever_goes_wrong_with_a_pair_the_others_are_done(source, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 
 from panloom.errors import MethodError, OptionError, OutputError
+from panloom.run import demo as module
 from panloom.run.demo import BESIDE, GAP, demo, liveliest
 from panloom.run.sharpen import sharpen
 
@@ -143,12 +144,32 @@ def test_an_earlier_demo_is_kept_unless_told_otherwise(tmp_path):
     [
         ({"size": 16}, OptionError, "at least 64 pixels per side; given: 16"),
         ({"method": "gsaa"}, MethodError, "did you mean"),
+        ({"seed": -1}, OptionError, "seed is a whole number from 0 to 9223372036854775807; given: -1"),
+        ({"seed": 2**63}, OptionError, "given: 9223372036854775808"),
     ],
 )
 def test_bad_arguments_leave_nothing(tmp_path, given, error, told):
     with pytest.raises(error, match=told):
         demo(tmp_path / "demo", **given)
     assert not (tmp_path / "demo").exists()
+
+
+def test_files_are_closed(tmp_path, monkeypatch):
+    opened = []
+
+    class Watched(module.Reader):
+        def close(self):
+            super().close()
+            opened.remove(self)
+
+        def read(self, window):
+            if self not in opened:
+                opened.append(self)
+            return super().read(window)
+
+    monkeypatch.setattr(module, "Reader", Watched)
+    demo(tmp_path, size=64)
+    assert opened == []
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

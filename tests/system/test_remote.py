@@ -60,7 +60,13 @@ def test_remote_equals_local(folder: Path, server: str, monkeypatch: pytest.Monk
     local = [str(folder / f"{name}.tif") for name in ("pan", "ms")]
     for files, out in ((remote, "remote.tif"), (local, "local.tif")):
         panloom.sharpen(
-            *files, folder / out, method="brovey", options=options, sensor="worldview-3", bands=[1, 2, 3, 4], window=window
+            *files,
+            folder / out,
+            method="brovey",
+            options=options,
+            sensor="worldview-3",
+            bands=[1, 2, 3, 4],
+            window=window,
         )
     with rasterio.open(folder / "remote.tif") as a, rasterio.open(folder / "local.tif") as b:
         np.testing.assert_array_equal(a.read(), b.read())

@@ -18,8 +18,7 @@ REFLECTIVE = [name for name in sensors.names() if any(b.role == "sharpen" for b 
 def direct(image: np.ndarray, sigma: float, row: float, col: float) -> float:
     """The Gaussian-blurred image at one real position, by a sum over all pixels."""
     weights = [
-        np.exp(-((np.arange(n) - at) ** 2) / (2 * sigma**2))
-        for n, at in zip(image.shape, (row, col), strict=True)
+        np.exp(-((np.arange(n) - at) ** 2) / (2 * sigma**2)) for n, at in zip(image.shape, (row, col), strict=True)
     ]
     return float(weights[0] @ image.astype(np.float64) @ weights[1] / (weights[0].sum() * weights[1].sum()))
 
@@ -84,9 +83,7 @@ def test_the_wedge_is_no_data_and_nothing_else_is():
     # slanted, and at the same place on the ground
     border = scene.pan_valid.argmax(1)
     assert border[0] > border[60] > border[-1] > 0
-    rows, cols = (
-        np.rint(4 * np.arange(n) + p).astype(int) for n, p in zip((29, 34), scene.phase, strict=True)
-    )
+    rows, cols = (np.rint(4 * np.arange(n) + p).astype(int) for n, p in zip((29, 34), scene.phase, strict=True))
     differ = scene.pan_valid[np.ix_(rows, cols)] != scene.ms_valid[:29, :34]
     assert differ.sum() <= 29
 

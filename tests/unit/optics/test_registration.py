@@ -47,9 +47,7 @@ def observe(ratio: int, shift=(0.0, 0.0), size=SIZE, noise=0.004, seed=0, gains=
     """PAN, four bands and the phase that the files state; MS samples really lie `shift` MS pixels off it."""
     rng = torch.Generator().manual_seed(seed)
     materials = texture(ratio * (size + 2 * MARGIN), seed)
-    mix = torch.tensor(
-        [[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.3, 0.5, 0.2], [0.0, 0.2, 0.8]], dtype=torch.float64
-    )
+    mix = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.3, 0.5, 0.2], [0.0, 0.2, 0.8]], dtype=torch.float64)
     bands = torch.einsum("cm,mhw->chw", mix, materials)
     pan = torch.tensor([0.15, 0.35, 0.35, 0.15], dtype=torch.float64) @ bands.flatten(1)
     pan = pan.view(bands.shape[1:])

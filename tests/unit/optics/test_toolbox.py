@@ -106,9 +106,7 @@ def test_every_operator_array_is_compared():
 # ---- kernels and impulse responses ---------------------------------------------------------------
 
 
-MTF_KERNELS = [
-    f"{kind}_{sensor}_r{ratio}" for kind in ("mtf", "pan") for sensor in gold.GAINS for ratio in (2, 4)
-]
+MTF_KERNELS = [f"{kind}_{sensor}_r{ratio}" for kind in ("mtf", "pan") for sensor in gold.GAINS for ratio in (2, 4)]
 
 
 @pytest.mark.parametrize("key", MTF_KERNELS)
@@ -232,9 +230,7 @@ def test_adjoint(operator):
     x = torch.rand(1, 2, 8, 6, dtype=F64)
     forward = operator(x)
     y = torch.rand_like(forward)
-    assert (forward * y).sum().item() == pytest.approx(
-        (x * adjoint(operator, y, x.shape)).sum().item(), rel=1e-12
-    )
+    assert (forward * y).sum().item() == pytest.approx((x * adjoint(operator, y, x.shape)).sum().item(), rel=1e-12)
 
 
 def test_gradients_flow_after_a_call_in_inference_mode():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from panloom.errors import OptionError, OutputError, SceneError
+from panloom.run._footprint import Unmatched
 from panloom.run._naming import label
 from panloom.run.batch import Job, find
 from panloom.scene.saving import save
@@ -333,3 +334,7 @@ def test_two_results_of_one_path_are_an_error_in_a_folder_too(tmp_path):
 def test_no_result_over_an_input(tmp_path):
     with pytest.raises(OutputError, match="over the input"):
         table(tmp_path, "pan,ms,out\na.tif,b.tif,c.tif\nd.tif,e.tif,../b.tif\n")
+
+
+def test_what_is_left_out_is_told_in_words():
+    assert str(Unmatched(("a.tif", "b.tif"), "several of one name")) == "a.tif, b.tif: several of one name"

@@ -116,6 +116,16 @@ def _cases() -> dict[str, Case]:
         "mercator-ms": Case(PAN, _zone(PAN, "EPSG:3857", 5.6), limit=RESAMPLED, says="another reference system"),
         "other-zone": Case(border, _zone(border, "EPSG:32633", 4.0), limit=RESAMPLED, says="another reference system"),
         "no-crs-in-ms": Case(PAN, replace(PAN.coarser(4, 0.5, 0), crs=None)),
+        "no-crs-in-ms-south-up": Case(PAN, replace(ms.flipped(), crs=None), says="against the direction"),
+        "no-crs-in-ms-turned": Case(PAN, replace(ms.turned(20), crs=None), limit=RESAMPLED, says="turned against"),
+        "no-crs-in-ms-ratio-3.98": Case(
+            PAN, replace(PAN.coarser(3.98), crs=None), limit=RESAMPLED, says="no whole number"
+        ),
+        "no-crs-in-pan-south-up": Case(replace(PAN, crs=None), ms.flipped(), says="against the direction"),
+        "no-crs-in-pan-turned": Case(replace(PAN, crs=None), ms.turned(20), limit=RESAMPLED, says="turned against"),
+        "no-crs-in-pan-ratio-3.98": Case(
+            replace(PAN, crs=None), PAN.coarser(3.98), limit=RESAMPLED, says="no whole number"
+        ),
         "no-crs-at-all": Case(replace(PAN, crs=None), replace(PAN.coarser(4, 0.5, 0), crs=None)),
         "no-crs-rotated": Case(
             replace(PAN, crs=None), replace(ms.turned(20), crs=None), limit=RESAMPLED, says="turned against"
@@ -564,3 +574,18 @@ def test_utm_is_the_reference_of_these_tests():
     assert (xs[0], ys[0]) == (EAST + 5.5, NORTH - 3.5)
     rows, cols = PAN.index(xs, ys)
     assert (rows[0], cols[0]) == (3.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ms_shift": (1e308, 0.0)}, "at most 1e"),
+        ({"ms_shift": (0.0, -2e6)}, "at most 1e"),
+        ({"ms_shift": (float("nan"), 0.0)}, "must be finite"),
+        ({"bounds": (-1e308, -1e308, 1e308, 1e308)}, "too far from PAN"),
+        ({"bounds": (0.0, 0.0, float("inf"), 1.0)}, "must be finite"),
+    ],
+)
+def test_numbers_beyond_reason(tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
+        open_scene(*scene_files(tmp_path, PAN, PAN.coarser(4)), **options)

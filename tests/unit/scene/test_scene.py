@@ -12,8 +12,12 @@ import torch
 from rasterio.shutil import copy as copy_raster
 from rasters import EAST, NORTH, Place, Says, write
 
+from panloom import sensors
 from panloom.errors import OptionError, SceneError, SensorError
-from panloom.scene import Loaded, Opened, Scene, open_scene
+from panloom.optics.registration import NOTHING, Shift
+from panloom.run.preview import choose, preview
+from panloom.scene import Loaded, Opened, Scene, array_scene, is_plain, is_remote, open_scene, opening, registered
+from panloom.scene._rasterio import Reader
 from panloom.tiling import plan, trim
 from panloom.types import Tile, Traits, Window
 
@@ -181,17 +185,12 @@ def test_no_data_of_every_kind(tmp_path, kind, edge):
     assert scene.layout.nested is None
     pan_valid = holes(PAN, 1)
     own, near = (nearest(holes(MS, 3), scene, reach) for reach in (0, 1))
-    # The rim of the scene repeats its outermost MS pixels.
-    own[:, -2:], own[:, :, -2:] = cut(loaded.valid, scene)[:, -2:], cut(loaded.valid, scene)[:, :, -2:]
-    own[:, :2], own[:, :, :2] = cut(loaded.valid, scene)[:, :2], cut(loaded.valid, scene)[:, :, :2]
     kept = near if edge == "fill" else own
     expected = kept & pan_valid
-    inner = np.s_[:, 2:-2, 2:-2]
-    assert np.array_equal(cut(loaded.valid, scene)[inner], expected[inner])
-    assert np.array_equal(cut(loaded.pair.valid, scene)[inner], expected.all(0, keepdims=True)[inner])
-    assert np.array_equal(cut(loaded.missing, scene)[inner], (pan_valid & ~kept.all(0))[inner])
-    filled = pan_valid & kept.all(0) & ~own.all(0)
-    assert np.array_equal(cut(loaded.filled, scene)[inner], filled[inner])
+    assert np.array_equal(cut(loaded.valid, scene), expected)
+    assert np.array_equal(cut(loaded.pair.valid, scene), expected.all(0, keepdims=True))
+    assert np.array_equal(cut(loaded.missing, scene), pan_valid & ~kept.all(0))
+    assert np.array_equal(cut(loaded.filled, scene), pan_valid & kept.all(0) & ~own.all(0))
     for image in (loaded.pair.pan, loaded.pair.exp, loaded.pair.ms):
         assert bool(image.isfinite().all())
     check_values(opened, loaded)
@@ -443,7 +442,9 @@ def test_any_type_is_read(tmp_path, dtype):
     opened = open_scene(write(tmp_path / "p.tif", pan, PAN), write(tmp_path / "m.tif", ms, MS))
     pair, full = load(opened).pair, opened.scene.units.full_scale
     assert full == (127 if high == 100 else 1023)
-    assert pair.pan.dtype == pair.exp.dtype == torch.float32
+    wide = np.dtype(dtype).itemsize > 4 or dtype in ("uint32", "int32")
+    assert pair.pan.dtype == pair.exp.dtype == (torch.float64 if wide else torch.float32)
+    assert opened.dtype == dtype
     np.testing.assert_allclose(cut(pair.pan, opened.scene) * full, pan, atol=1e-4)
     np.testing.assert_allclose(pair.ms[0, :, :25, :25].numpy() * full, ms[:, :25, :25], atol=1e-4)
 
@@ -796,3 +797,237 @@ def test_replace_keeps_scenes_frozen(tmp_path):
     scene = open_scene(*files(tmp_path, "zero")).scene
     assert replace(scene, edge="drop").edge == "drop"
     assert scene.edge == "fill"
+
+
+# ---- no-data that the user tells beside the files, and MS that ends early ------------------------
+
+
+def two_marks(folder: Path, place: Place, crs: str | None = "EPSG:32632", says: Says | None = None) -> str:
+    """Declared -9999 in the upper left corner, undeclared 0 in the lower right one."""
+    array = np.full((3, place.height, place.width), 500, "int16")
+    array[:, :4, :4], array[:, -4:, -4:] = -9999, 0
+    return write(folder / "ms.tif", array, replace(place, crs=crs), says or Says(-9999))
+
+
+def test_src_nodata_is_added_to_what_the_file_declares(tmp_path):
+    opened = open_scene(pan_file(tmp_path), two_marks(tmp_path, MS), src_nodata=0, edge="drop")
+    valid = cut(load(opened).pair.valid, opened.scene)[0]
+    assert not valid[:12, :12].any()
+    assert not valid[-12:, -12:].any()
+    assert valid[20:-20, 20:-20].all()
+    told = open_scene(pan_file(tmp_path), two_marks(tmp_path, MS), edge="drop")
+    assert cut(load(told).pair.valid, told.scene)[0][-12:, -12:].all()
+
+
+@pytest.mark.parametrize("declared", [-9999, None])
+def test_src_nodata_where_ms_is_resampled(tmp_path, declared):
+    ms = two_marks(tmp_path, MS.flipped(), says=Says(declared))
+    opened = open_scene(pan_file(tmp_path), ms, src_nodata=0, edge="drop")
+    assert opened.scene.layout.nested is not None
+    valid = cut(load(opened).pair.valid, opened.scene)[0]
+    assert valid[:12, -12:].all() == (declared is not None), "the file's own number counts alone"
+    assert any("--src-nodata" in note for note in opened.scene.notes) == (declared is not None)
+
+
+@pytest.mark.parametrize("phase", [(3.4, 1.5), (-0.5, 1.5), (1.5, 3.4), (2.0, 2.0)])
+def test_pan_pixels_beyond_ms_are_counted(phase):
+    pan, ms = torch.full((1, 1, 40, 48), 0.5), torch.full((1, 4, 10, 12), 0.5)
+    scene = array_scene(pan, ms, sensor=sensors.get("generic"), phase=phase)
+    loaded = scene.load(whole(scene))
+    expected = np.zeros((40, 48), bool)
+    for axis, (n, p) in enumerate(zip((40, 48), phase, strict=True)):
+        position = (np.arange(n) - p) / 4
+        lost = (position < -0.5) | (position > n // 4 - 0.5)
+        expected |= lost[:, None] if axis == 0 else lost
+    assert expected.any() == (phase != (2.0, 2.0)), "half-way at the border belongs to the border"
+    filled = np.zeros_like(expected) if loaded.filled is None else cut(loaded.filled, scene)[0]
+    assert np.array_equal(filled, expected)
+    assert bool(loaded.pair.valid.all())
+    assert not scene.may_be_invalid
+    strict = replace(scene, edge="drop")
+    assert np.array_equal(cut(strict.load(whole(strict)).pair.valid, strict)[0], ~expected)
+    assert strict.may_be_invalid == expected.any()
+
+
+def test_what_may_be_invalid(tmp_path):
+    pan = pan_file(tmp_path)
+    assert not open_scene(pan, ms_file(tmp_path, 4)).scene.may_be_invalid
+    assert open_scene(pan, ms_file(tmp_path, 4, Says(0))).scene.may_be_invalid
+    short = PAN.coarser(4, 12, 12, (10, 10))
+    ms = write(tmp_path / "short.tif", np.full((4, 10, 10), 500, "uint16"), short)
+    assert open_scene(pan, ms).scene.may_be_invalid
+    assert not open_scene(pan, ms, extent="intersection").scene.may_be_invalid
+
+
+# ---- types ---------------------------------------------------------------------------------------
+
+_VRT = """<VRTDataset rasterXSize="{w}" rasterYSize="{h}"><SRS>EPSG:32632</SRS>
+<GeoTransform>{transform}</GeoTransform>{bands}</VRTDataset>"""
+_BAND = """<VRTRasterBand dataType="{kind}" band="{n}"><SimpleSource><SourceFilename>{path}</SourceFilename>
+<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"""
+
+
+def mixed(folder: Path, place: Place) -> tuple[list[str], str]:
+    """A byte file and a 16-bit file, and both as one VRT."""
+    paths, bands = [], ""
+    for n, (kind, dtype) in enumerate((("Byte", "uint8"), ("UInt16", "uint16")), 1):
+        array = np.full((place.height, place.width), 200 if n == 1 else 2000, dtype)
+        paths.append(write(folder / f"{dtype}.tif", array, place))
+        bands += _BAND.format(kind=kind, n=n, path=paths[-1])
+    a, b, c, d, e, f = place.affine[:6]
+    text = _VRT.format(w=place.width, h=place.height, transform=f"{c},{a},{b},{f},{d},{e}", bands=bands)
+    (folder / "mixed.vrt").write_text(text)
+    return paths, str(folder / "mixed.vrt")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_mixed_types(tmp_path, turned):
+    paths, vrt = mixed(tmp_path, MS.flipped() if turned else MS)
+    for ms in (paths, vrt):
+        opened = open_scene(pan_file(tmp_path), ms)
+        assert opened.dtype == "uint16"
+        assert any("uint8, uint16" in note for note in opened.scene.notes)
+        found = load(opened).pair.ms[0, :, 12, 12] * opened.scene.units.full_scale
+        np.testing.assert_allclose(found.numpy(), [200, 2000], rtol=1e-5)
+        only = open_scene(pan_file(tmp_path), ms, bands=[1])
+        assert only.dtype == "uint8"
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int32", "float64"])
+def test_large_numbers_stay_what_they_are(tmp_path, dtype):
+    array = (2**30 + np.arange(MS.height * MS.width)).reshape(1, MS.height, MS.width).repeat(3, 0).astype(dtype)
+    opened = open_scene(pan_file(tmp_path), write(tmp_path / "m.tif", array, MS))
+    scene = opened.scene
+    back = scene.units.to_dn(load(opened).pair.ms.clone())[0, :, : MS.height, : MS.width].round().numpy()
+    np.testing.assert_array_equal(back, array[:, : back.shape[1], : back.shape[2]])
+
+
+def test_the_scale_of_the_sensor_counts_where_the_file_has_none(tmp_path):
+    sensor = replace(sensors.get("quickbird"), scale=0.001, offset=-0.1, full_scale=1000.0)
+    opened = open_scene(pan_file(tmp_path), ms_file(tmp_path, 4), sensor=sensor)
+    units = opened.scene.units
+    assert (units.scale, units.offset) == ((0.001,) * 4, (-0.1,) * 4)
+    assert (units.full_scale, opened.full_scale_source) == (pytest.approx(0.9), "sensor quickbird")
+    pair = load(opened).pair
+    np.testing.assert_allclose(pair.ms[0, :, 5, 5], (np.array([0.1, 0.2, 0.3, 0.4]) - 0.1) / 0.9, atol=1e-6)
+    np.testing.assert_allclose(pair.pan[0, 0, 5, 5], 0.4 / 0.9, atol=1e-6)
+    np.testing.assert_allclose(units.to_dn(pair.ms.clone())[0, :, 5, 5], [100, 200, 300, 400], atol=1e-3)
+    tagged = ms_file(tmp_path, 4, Says(scales=(0.01,) * 4, offsets=(0.0,) * 4), name="tagged.tif")
+    opened = open_scene(pan_file(tmp_path), tagged, sensor=sensor)
+    assert opened.scene.units.scale == (0.01,) * 4, "tags of the file come first"
+
+
+def test_each_file_has_its_own_scale_in_the_full_scale(tmp_path):
+    paths = [
+        write(tmp_path / f"{k}.tif", np.full((MS.height, MS.width), 100, "uint16"), MS, Says(scales=(scale,)))
+        for k, scale in enumerate((0.001, 50.0))
+    ]
+    opened = open_scene(pan_file(tmp_path), paths)
+    assert opened.scene.units.full_scale == 8191, "100 x 50 = 5000 needs 13 bits"
+
+
+# ---- alignment, handles, places ------------------------------------------------------------------
+
+
+def test_an_offset_that_cannot_be_believed_is_not_applied(tmp_path, monkeypatch):
+    pan, ms = pan_file(tmp_path), ms_file(tmp_path, 4)
+    plain = Scene.open(pan, ms)
+    monkeypatch.setattr(opening, "misregistration", lambda scene: replace(NOTHING, row=1.3, confidence=0.2))
+    scene = Scene.open(pan, ms, align=True)
+    assert scene.layout == plain.layout
+    assert any("nothing was corrected" in note for note in scene.notes)
+    assert registered(open_scene(pan, ms), align=False)[1] is None
+    sure = Shift(1.25, -0.5, 0.9, 5, 0.01)
+    monkeypatch.setattr(opening, "misregistration", lambda scene: sure)
+    moved, shift = registered(open_scene(pan, ms), align=True)
+    assert shift == sure
+    assert moved.scene.layout == open_scene(pan, ms, ms_shift=(1.25, -0.5)).scene.layout
+    assert Scene.open(pan, ms, align=True).layout == moved.scene.layout
+
+
+def test_files_are_closed(tmp_path, monkeypatch):
+    closed: list[str] = []
+    real = Reader.close
+    monkeypatch.setattr(Reader, "close", lambda self: (closed.append(self._raster.path), real(self))[1])
+    pan, ms = pan_file(tmp_path), ms_file(tmp_path, 4)
+    with Scene.open(pan, ms) as scene:
+        assert not closed
+        scene.read(whole(scene))
+    assert sorted(closed) == sorted([pan, ms])
+    closed.clear()
+
+    def broken(source: object, what: str) -> None:
+        raise SceneError(f"no {what}")
+
+    monkeypatch.setattr(opening, "check_readable", broken)
+    with pytest.raises(SceneError, match="no PAN"):
+        open_scene(pan, ms)
+    assert sorted(closed) == sorted([pan, ms])
+
+
+@pytest.mark.parametrize(
+    ("path", "plain", "remote"),
+    [
+        ("ms.tif", True, False),
+        ("C:/a/ms.tif", True, False),
+        ("/data/vsis3/ms.tif", True, False),
+        ("https://x.org/a.tif", False, True),
+        ("s3://b/a.tif", False, True),
+        ("file:///a.tif", False, False),
+        ("zip+file://a.zip!b.tif", False, False),
+        ("zip+https://x.org/a.zip!b.tif", False, True),
+        ("/vsizip/a.zip/b.tif", False, False),
+        ("/vsizip//vsicurl/https://x.org/a.zip/b.tif", False, True),
+        ("/vsis3/b/a.tif", False, True),
+        ('NETCDF:"a.nc":x', False, False),
+        ("<VRTDataset/>", False, False),
+    ],
+)
+def test_where_an_image_lies(path, plain, remote):
+    assert (is_plain(path), is_remote(path)) == (plain, remote)
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    with pytest.raises(SceneError, match="no such file"):
+        open_scene(str(tmp_path / ("n" * 300)), ms_file(tmp_path, 4))
+
+
+def test_the_text_of_a_vrt_is_an_image(tmp_path):
+    _, vrt = mixed(tmp_path, MS)
+    text = Path(vrt).read_text()
+    assert len(open_scene(pan_file(tmp_path), text).scene.bands) == 2
+    with pytest.raises(SceneError):
+        open_scene(pan_file(tmp_path), "<VRTDataset")
+
+
+@pytest.mark.parametrize(
+    "numbers", ["500000,1,0,5000000,0,1e-320", "500000,1,1,5000000,1,1", "500000,0,0,5000000,0,-1"]
+)
+def test_pixels_without_area(tmp_path, numbers):
+    band = _BAND.format(kind="UInt16", n=1, path=pan_file(tmp_path))
+    text = _VRT.format(w=PAN.width, h=PAN.height, transform=numbers, bands=band)
+    (tmp_path / "flat.vrt").write_text(text)
+    for pan, ms in (
+        (str(tmp_path / "flat.vrt"), ms_file(tmp_path, 4)),
+        (pan_file(tmp_path), str(tmp_path / "flat.vrt")),
+    ):
+        with pytest.raises(SceneError, match="gives pixels no area"):
+            open_scene(pan, ms)
+
+
+# ---- previews ------------------------------------------------------------------------------------
+
+
+def test_a_preview_shows_true_colours(tmp_path):
+    labels = ["band_b", "band_g", "band_r", "band_n"]
+    assert choose(labels, colors=["blue", "green", "red", "undefined"]) == [2, 1, 0]
+    assert choose(["blue", "green", "red"], colors=["undefined"] * 3) == [2, 1, 0]
+    assert choose(labels, colors=["undefined"] * 4) == [0, 1, 2]
+    array = np.broadcast_to(np.arange(40, dtype="uint16") * 10, (4, 40, 40)).copy()
+    array[0] = array[0][:, ::-1]  # blue falls to the right, the others rise
+    says = Says(descriptions=labels, colors=("blue", "green", "red", "undefined"))
+    preview(write(tmp_path / "a.tif", array, MS.part(0, 0, 40, 40), says), tmp_path / "a.png")
+    with rasterio.open(tmp_path / "a.png") as png:
+        shown = png.read()
+    assert shown[0, 20, -1] > shown[0, 20, 0]
+    assert shown[2, 20, -1] < shown[2, 20, 0]

@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.control import GroundControlPoint
 from rasterio.enums import MaskFlags
 
-from panloom.errors import OutputError
+from panloom.errors import OutputError, ResumeError
+from panloom.scene import _lock as lock
 from panloom.scene import writer as module
 from panloom.scene.profile import Profile
 from panloom.scene.writer import GeoTiffWriter, TileEncoder
@@ -220,6 +222,22 @@ class TestTags:
             assert (ds.rpcs.line_off, ds.rpcs.samp_off) == (90, 70)
             assert ds.rpcs.samp_den_coeff == [4.0] * 20
 
+    @pytest.mark.parametrize("driver", ["GTiff", "COG"])
+    def test_ground_control_points_follow_the_origin(self, tmp_path, driver):
+        places = [(0, 0, 10.0, 50.0), (0, 300, 10.3, 50.1), (300, 0, 10.1, 49.7), (300, 300, 10.4, 49.8)]
+        points = [GroundControlPoint(row, col, x, y, 7.0) for row, col, x, y in places]
+        source = tmp_path / "pan.tif"
+        with rasterio.open(source, "w", driver="GTiff", height=8, width=8, count=1, dtype="uint8") as ds:
+            ds.gcps = points, rasterio.crs.CRS.from_epsg(4326)
+        profile = plain(rpcs_from=str(source), rpcs_origin=(10, 20), driver=driver)
+        with rasterio.open(write(tmp_path / "o.tif", profile)) as ds:
+            found, crs = ds.gcps
+            assert [(p.row, p.col, p.x, p.y, p.z) for p in found] == [
+                (r - 10, c - 20, x, y, 7) for r, c, x, y in places
+            ]
+            assert crs.to_epsg() == 4326
+            assert ds.rpcs is None
+
     @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="no gdalinfo")
     @pytest.mark.parametrize("changes", [{}, {"overviews": True}, {"nodata": None, "mask": True}])
     def test_gdalinfo_has_nothing_to_say_against_it(self, tmp_path, changes):
@@ -376,6 +394,8 @@ class TestKilled:
             rest = child.communicate()[0]
             if "closed" in rest or path.exists():
                 assert path.read_bytes() == whole
+                if "closed" not in rest:
+                    return  # killed after the file had its name, while what is beside it was removed
                 break
         else:
             assert not path.exists()
@@ -400,8 +420,7 @@ class TestKilled:
         again = GeoTiffWriter(tmp_path / "o.tif", profile, resume=True)
         assert again.done == 1
         assert "after 1 of 12 tiles" in (again.note or "")
-        again.discard()
-        assert files(tmp_path) == []
+        again.abort()
 
     def test_the_journal_is_written_in_time(self, tmp_path, monkeypatch):
         now = [0.0]
@@ -414,7 +433,7 @@ class TestKilled:
             out.put(index, pieces(profile, index))
             counts.append(sum(len(json.loads(line)) for line in journal.read_text().splitlines()[1:]))
         assert counts == [0, 0, 3, 3, 3, 6]
-        out.discard()
+        out.abort()
 
 
 class TestJournal:
@@ -464,9 +483,127 @@ class TestJournal:
         assert "no earlier run" in (out.note or "")
 
     def test_without_resume_the_old_partial_goes(self, begun):
-        out = GeoTiffWriter(begun, plain(width=100))
+        out = GeoTiffWriter(begun, plain(), key="gsa")
         assert out.done == 0
-        assert out.note is None
+        assert out.note is not None
+        assert "an unfinished run of 4 tiles was discarded (--resume would have gone on with it)" in out.note
+        out.abort()
+        assert GeoTiffWriter(begun, plain(), key="gsa").note is None  # no tile was done
+
+    def test_without_resume_another_partial_goes_too(self, begun):
+        out = GeoTiffWriter(begun, plain(width=100))
+        assert "4 tiles was discarded (it was of another call)" in (out.note or "")
+
+    def test_a_damaged_partial_goes_without_a_word(self, begun):
+        begun.with_name(".o.tif.partial.json").write_bytes(b"\xff\n[[\n7\n")
+        assert GeoTiffWriter(begun, plain()).note is None
+
+    def test_what_belongs_to_another_call_has_its_own_error(self, begun):
+        with pytest.raises(ResumeError):
+            GeoTiffWriter(begun, plain(), resume=True, key="brovey")
+        partial = begun.with_name(".o.tif.partial")
+        os.truncate(partial, partial.stat().st_size - 1)
+        with pytest.raises(ResumeError):
+            GeoTiffWriter(begun, plain(), resume=True, key="gsa")
+        begun.with_name(".o.tif.partial.json").write_bytes(b"x\n")
+        with pytest.raises(ResumeError):
+            GeoTiffWriter(begun, plain(), resume=True, key="gsa")
+
+    def test_options_of_a_cog_may_change(self, tmp_path):
+        one, other = (full(driver="COG", overviews=True, options={"COMPRESS": c}) for c in ("LZW", "DEFLATE"))
+        write(tmp_path / "o.tif", one, stop=5)
+        out = GeoTiffWriter(tmp_path / "o.tif", other, resume=True)
+        assert out.done == 5
+        out.abort()
+        resumed = write(tmp_path / "o.tif", other, resume=True).read_bytes()
+        assert resumed == write(tmp_path / "whole.tif", other).read_bytes()
+
+    def test_other_options_of_a_geotiff_are_another_file(self, tmp_path):
+        write(tmp_path / "o.tif", plain(), stop=5)
+        with pytest.raises(ResumeError, match="options"):
+            write(tmp_path / "o.tif", plain(options={"COMPRESS": "LZW"}), resume=True)
+
+
+HOLDER = """
+import sys
+sys.path[:0] = [{tests!r}, {here!r}]
+import test_writer as t
+out = t.GeoTiffWriter({path!r}, t.plain(), resume=True)
+out.put(out.done, t.pieces(t.plain(), out.done))
+out.flush()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no flock")
+class TestLock:
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_another_process(self, tmp_path, resume):
+        path, here = tmp_path / "o.tif", Path(__file__).parent
+        code = HOLDER.format(path=str(path), tests=str(here.parents[1]), here=str(here))
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout.readline() == "held\n"
+            before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+            with pytest.raises(OutputError, match="another run is writing it") as caught:
+                GeoTiffWriter(path, plain(), resume=resume)
+            assert not isinstance(caught.value, ResumeError)
+            assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
+            child.kill()
+        out = GeoTiffWriter(path, plain(), resume=True)
+        assert out.done == 1
+        out.abort()
+
+    @pytest.mark.parametrize("changes", [{}, {"driver": "COG"}, {"overviews": True, "height": 600}])
+    def test_held_until_the_file_has_its_name(self, tmp_path, monkeypatch, changes):
+        path, profile, right, seen = tmp_path / "o.tif", plain(**changes), module._is_complete, []
+
+        def looked(result, **how):
+            with pytest.raises(OutputError, match="another run"):
+                GeoTiffWriter(path, profile, resume=True, overwrite=True)
+            seen.append(result)
+            return right(result, **how)
+
+        monkeypatch.setattr(module, "_is_complete", looked)
+        write(path, profile)
+        assert seen
+        assert files(tmp_path) == ["o.tif"]
+        write(path, profile, overwrite=True)
+
+    def test_released_by_an_error(self, tmp_path):
+        write(tmp_path / "o.tif", plain(), stop=2)
+        with pytest.raises(ResumeError) as caught:
+            GeoTiffWriter(tmp_path / "o.tif", plain(width=99), resume=True)
+        assert GeoTiffWriter(tmp_path / "o.tif", plain(), resume=True).done == 2
+        assert caught.value is not None  # its traceback holds the writer
+
+    def test_a_file_that_is_taken_away_meanwhile(self, tmp_path, monkeypatch):
+        partial, calls = tmp_path / ".o.tif.partial", []
+        right = lock.fcntl.flock
+
+        def late(file, how):
+            calls.append(how)
+            if len(calls) == 1:
+                partial.unlink()
+            right(file, how)
+
+        monkeypatch.setattr(lock.fcntl, "flock", late)
+        write(tmp_path / "o.tif", plain())
+        assert len(calls) == 2
+        assert files(tmp_path) == ["o.tif"]
+
+    def test_systems_without_locks(self, tmp_path, monkeypatch):
+        def unknown(file, how):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lock.fcntl, "flock", unknown)
+            write(tmp_path / "a.tif", plain())
+        monkeypatch.setattr(lock, "fcntl", None)
+        write(tmp_path / "b.tif", plain())
+        assert files(tmp_path) == ["a.tif", "b.tif"]
 
 
 class TestErrors:
@@ -477,7 +614,7 @@ class TestErrors:
             GeoTiffWriter(path, plain())
         out = GeoTiffWriter(path, plain(), overwrite=True)
         assert path.read_text() == "precious"
-        out.discard()
+        out.abort()
         write(path, plain(), overwrite=True)
         with rasterio.open(path) as ds:
             assert ds.count == 1
@@ -530,8 +667,12 @@ class TestErrors:
         whole = write(tmp_path / "whole.tif", profile).read_bytes()
         with monkeypatch.context() as patch:
             patch.setattr(module, "add_overviews", cut)
-            with pytest.raises(OutputError, match="could not complete"):
+            with pytest.raises(OutputError, match=r"left the file incomplete.*GB are free.*--resume"):
                 write(path, profile)
+            little = shutil.disk_usage(tmp_path)._replace(free=1000)
+            patch.setattr(module.shutil, "disk_usage", lambda _: little)
+            with pytest.raises(OutputError, match=r"could not complete.*disk is full \(0.00 GB free\)"):
+                write(path, profile, resume=True)
         assert not path.exists()
         assert write(path, profile, resume=True).read_bytes() == whole
 
@@ -551,7 +692,7 @@ class TestErrors:
         out = GeoTiffWriter(tmp_path / "o.tif", plain(options={"BIGTIFF": "NO"}))
         with pytest.raises(OutputError, match="BIGTIFF=NO"):
             out.put(0, [bytes(1000)])
-        out.discard()
+        out.abort()
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -566,11 +707,84 @@ class TestErrors:
             ({"PREDICTOR": "3"}, "PREDICTOR=3 does not fit uint8"),
             ({"NBITS": "7", "PREDICTOR": "2"}, "with NBITS=7"),
             ({"INTERLEAVE": "LINE"}, "known: BAND, PIXEL"),
+            ({"MAX_Z_ERROR": "little"}, "a number of at least 0"),
+            ({"MAX_Z_ERROR": "-1"}, "a number of at least 0"),
+            ({"DISCARD_LSB": "two"}, "a number of bits"),
+            ({"GEOTIFF_VERSION": "2"}, "known: 1.0, 1.1, AUTO"),
         ],
     )
     def test_options(self, options, message):
         with pytest.raises(OutputError, match=message):
             plain(options=options)
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            ("BLOCKSIZE=abc", "from 128 to 4096"),
+            ("BLOCKSIZE=100000", "from 128 to 4096"),
+            ("BLOCKSIZE=-512", "from 128 to 4096"),
+            ("BLOCKSIZE=", "from 128 to 4096"),
+            ("BLOCKSIZE=\u0665\u0661\u0662", "from 128 to 4096"),
+            ("BLOCKSIZE=500", "multiples of 16"),
+            ("QUALITY=0", "from 1 to 100"),
+            ("LEVEL=99", "from 0 to 22"),
+            ("OVERVIEW_COUNT=many", "from 0 to 30"),
+            ("COMPRESS=ZIP", "known: DEFLATE, JPEG, JXL"),
+            ("COMPRESS=PACKBITS", "unknown value"),
+            ("OVERVIEW_RESAMPLING=NICE", "known: AVERAGE, BILINEAR"),
+            ("PREDICTOR=2", "known: FLOATING_POINT, NO, STANDARD, YES"),
+            ("BIGTIFF=MAYBE", "known: IF_NEEDED"),
+            ("RES=0", "a number of at least 1e-12"),
+            ("RES=nan", "a number of at least 1e-12"),
+            ("JXL_DISTANCE=30", "from 0.01 to 25"),
+            ("NUM_THREADS=all", "or ALL_CPUS"),
+            ("RES=2", "RES=2 needs EXTENT and TARGET_SRS"),
+            ("EXTENT=1,2,3,4", "needs TARGET_SRS"),
+            ("EXTENT=1,2,3", "left,bottom,right,top"),
+            ("EXTENT=3,2,1,4", "left < right"),
+            ("EXTENT=a,b,c,d", "left,bottom,right,top"),
+        ],
+    )
+    def test_options_of_a_cog(self, option, message):
+        with pytest.raises(OutputError, match=message):
+            plain(driver="COG", options=dict([option.split("=")]))
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            "BLOCKSIZE=128",
+            "compress=lzw",
+            "OVERVIEWS=NONE",
+            "OVERVIEW_COUNT=1",
+            "NUM_THREADS=ALL_CPUS",
+            "RES=1.5 EXTENT=499990,4999990,500050,5000011 TARGET_SRS=EPSG:32632",
+            "EXTENT=499990,4999990,500050,5000010 TARGET_SRS=EPSG:32632",
+            "TARGET_SRS=EPSG:3857",
+            "TILING_SCHEME=GoogleMapsCompatible",
+            "ADD_ALPHA=no",
+            "MAX_Z_ERROR=0.5",
+        ],
+    )
+    def test_good_options_of_a_cog(self, tmp_path, option):
+        profile = full(driver="COG", overviews=True, options=dict(part.split("=") for part in option.split()))
+        with rasterio.open(write(tmp_path / "o.tif", profile)) as ds:
+            assert ds.count >= 4
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"COMPRESS": "JPEG"},
+            {"OVERVIEW_COMPRESS": "JPEG"},
+            {"TARGET_SRS": "EPSG:99999"},
+            {"TILING_SCHEME": "mine"},
+        ],
+    )
+    def test_what_a_cog_cannot_hold_is_told_before_the_work(self, tmp_path, options):
+        write(tmp_path / "o.tif", full(driver="COG"), stop=3)
+        before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+        with pytest.raises(OutputError, match=r"GDAL .*(JPEG|99999|mine)"):
+            GeoTiffWriter(tmp_path / "o.tif", full(driver="COG", overviews=True, options=options))
+        assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
     def test_others(self):
         with pytest.raises(OutputError, match="multiples of 16"):

@@ -65,9 +65,7 @@ def test_aliases_lead_to_the_same_sensor():
 
 
 def test_an_unknown_name_gets_the_nearest_ones():
-    with pytest.raises(
-        SensorError, match=r"'worldview-5'; did you mean .*'worldview-[234]'.*known: eo1-ali.*TOML"
-    ):
+    with pytest.raises(SensorError, match=r"'worldview-5'; did you mean .*'worldview-[234]'.*known: eo1-ali.*TOML"):
         get("worldview-5")
 
 
