@@ -60,7 +60,7 @@ class Brovey:
         return replace(self, ready=self.weights)
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """Exp * pan / sum of weights * exp."""
+        """The fused tile: exp * pan / sum of weights * exp."""
         if self.form == "toolbox":
             return _toolbox(pair)
         if self.ready is None:

@@ -79,7 +79,7 @@ class Gs:
         return replace(self, ready=Substitution(tuple(weights.tolist()), tuple(gains.tolist()), scale, constant))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """Exp + gains * (equalised pan - mean of the bands)."""
+        """The fused tile: exp + gains * (equalised pan - mean of the bands)."""
         if self.form == "toolbox":
             return _toolbox(pair)
         if self.ready is None:

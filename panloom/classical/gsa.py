@@ -50,7 +50,7 @@ class Gsa:
         return replace(self, ready=Substitution(tuple(weights.tolist()), tuple(gains.tolist()), 1.0, -constant))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """Exp + gains * (pan - regression of pan on the bands)."""
+        """The fused tile: exp + gains * (pan - regression of pan on the bands)."""
         if self.form == "toolbox":
             return _toolbox(pair)
         if self.ready is None:

@@ -11,6 +11,7 @@ places is not blown up. `form=toolbox` equals the reference toolbox.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -88,18 +89,19 @@ class MtfGlp:
 
     form: Form = "physical"
     ready: Pyramid | None = field(default=None, metadata={"option": False})
+    additive: ClassVar[bool] = True
 
     @property
     def traits(self) -> Traits:
         """Facts for the machinery; the halo is known after `prepare`."""
-        return _traits(self.form, self.ready, additive=True)
+        return _traits(self.form, self.ready, additive=self.additive)
 
     def prepare(self, scene: SceneLike, rng: Generator) -> MtfGlp:
         """Means and deviations of the scene."""
         return replace(self, ready=None if self.form == "toolbox" else Pyramid.of(scene))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """Exp + gain * (pan - low pass of pan)."""
+        """The fused tile: exp + gain * (pan - low pass of pan)."""
         if self.form == "toolbox":
             exp, equalised, low = _toolbox(pair)
             return exp + equalised - low
@@ -113,7 +115,7 @@ class MtfGlp:
 
 @method("mtf-glp-hpm")
 @dataclass(frozen=True)
-class MtfGlpHpm:
+class MtfGlpHpm(MtfGlp):
     """Multiplies each band by equalised PAN over its low pass. Not to be confused with mtf-glp, which adds.
 
     Attributes:
@@ -121,20 +123,10 @@ class MtfGlpHpm:
         ready: made by `prepare`.
     """
 
-    form: Form = "physical"
-    ready: Pyramid | None = field(default=None, metadata={"option": False})
-
-    @property
-    def traits(self) -> Traits:
-        """Facts for the machinery; the halo is known after `prepare`."""
-        return _traits(self.form, self.ready, additive=False)
-
-    def prepare(self, scene: SceneLike, rng: Generator) -> MtfGlpHpm:
-        """Means and deviations of the scene."""
-        return replace(self, ready=None if self.form == "toolbox" else Pyramid.of(scene))
+    additive: ClassVar[bool] = False
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """Exp * equalised pan / low pass of equalised pan."""
+        """The fused tile: exp * equalised pan / low pass of equalised pan."""
         if self.form == "toolbox":
             exp, equalised, low = _toolbox(pair)
             return exp * (equalised / (low + EPS))

@@ -41,7 +41,7 @@ class Sfim:
         return Sfim(self.form)
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """Exp * pan / box mean of pan."""
+        """The fused tile: exp * pan / box mean of pan."""
         if self.form == "toolbox":
             return _toolbox(pair)
         return pair.exp * safe_ratio(pair.pan, box_mean(pair.pan, pair.ratio))

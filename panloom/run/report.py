@@ -44,6 +44,7 @@ class Report:
         full_scale: DN that is 1 inside, and where the number comes from.
         registration: None where it was not measured.
         tiles: tiles in all, and those taken over from an interrupted run.
+        survey: blocks that statistics come from (where the method takes any), and blocks of the scene.
         pixels: written, valid, filled (MS pixel missing, filled from neighbours), missing (PAN-valid without MS).
         seconds: per stage.
         peak_mb: largest resident memory of the process; None where the system does not tell.
@@ -65,6 +66,7 @@ class Report:
     full_scale: dict[str, object]
     registration: Registration | None
     tiles: dict[str, int]
+    survey: dict[str, int]
     pixels: dict[str, int]
     seconds: dict[str, float]
     peak_mb: float | None

@@ -202,6 +202,9 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         except BaseException:
             writer.abort()  # what is done survives an interruption
             raise
+    blocks_seen, blocks_in_all = scene.surveyed
+    if blocks_seen < blocks_in_all:
+        notes.append(f"statistics of the scene come from an even sample: {blocks_seen} of {blocks_in_all} blocks")
     if writer.note and not taken_over:
         notes.append(writer.note)
     notes += _pixel_notes(accounts, taken_over, len(tiles))
@@ -218,6 +221,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         full_scale={"value": scene.units.full_scale, "source": opened.full_scale_source},
         registration=registration,
         tiles={"all": len(tiles), "resumed": taken_over},
+        survey={"blocks": blocks_seen, "of": blocks_in_all},
         pixels=asdict(accounts),
         seconds=clock.seconds,
         peak_mb=peak_megabytes(),

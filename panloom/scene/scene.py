@@ -173,12 +173,19 @@ class NestedScene:
             valid = valid & (support[..., rows, cols] >= SUPPORT)
         return Reduced(low, _bands(ms, sharp, rest), valid)
 
+    @property
+    def surveyed(self) -> tuple[int, int]:
+        """Blocks that `survey` looks at, and blocks in all."""
+        size = tile_size(self.grid.ratio) // self.grid.ratio
+        rows, cols = self.grid.cells
+        total = -(-rows // size) * -(-cols // size)
+        return min(total, SURVEY_BLOCKS), total
+
     def survey(self) -> Iterator[Reduced]:
         """Reduced blocks in a fixed order: the whole scene, or an even sample of SURVEY_BLOCKS of a huge one."""
         rows, cols = self.grid.cells
         cut = list(blocks(Window(0, 0, rows, cols), tile_size(self.grid.ratio) // self.grid.ratio))
-        step = max(len(cut) / SURVEY_BLOCKS, 1.0)
-        chosen = [cut[int(k * step)] for k in range(min(len(cut), SURVEY_BLOCKS))]
+        chosen = [cut[k * len(cut) // self.surveyed[0]] for k in range(self.surveyed[0])]
         yield from each(chosen, self.reduced, self.threads)
 
     def sample(self, n: int, size: int, rng: Generator) -> Iterator[Pair]:

@@ -1031,3 +1031,17 @@ def test_a_preview_shows_true_colours(tmp_path):
         shown = png.read()
     assert shown[0, 20, -1] > shown[0, 20, 0]
     assert shown[2, 20, -1] < shown[2, 20, 0]
+
+
+def test_a_huge_scene_is_sampled_evenly_and_says_so(tmp_path, monkeypatch):
+    from panloom.scene import scene as reading
+
+    monkeypatch.setattr(reading, "SURVEY_BLOCKS", 3)
+    monkeypatch.setattr(reading, "tile_size", lambda ratio: 16)
+    pan = Place(64, 96)
+    ms = pan.coarser(4)
+    write(tmp_path / "pan.tif", np.ones((1, 64, 96), "uint16"), pan)
+    write(tmp_path / "ms.tif", np.ones((3, 16, 24), "uint16"), ms)
+    with Scene.open(str(tmp_path / "pan.tif"), str(tmp_path / "ms.tif")) as scene:
+        assert scene.surveyed == (3, 24)
+        assert len(list(scene.survey())) == 3
