@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -149,19 +150,19 @@ def _check_numbers(phase: Literal["corner"] | tuple[float, float], full_scale: f
         raise OptionError(f"full_scale must be positive; given: {full_scale:g}")
 
 
-def _tensor(array: np.ndarray | Tensor, name: str) -> Tensor:
+def _tensor(array: object, name: str) -> Tensor:
     if isinstance(array, Tensor):
         if array.is_complex() or array.dtype == torch.bool:
             raise OptionError(f"{name} must hold real numbers; given: {array.dtype}")
         return array.detach().cpu()
     if not isinstance(array, np.ndarray):
         raise OptionError(f"{name} must be a numpy array or a torch tensor; given: {type(array).__name__}")
-    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
-        raise OptionError(f"{name} must hold real numbers; given: {array.dtype}")
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if native.dtype.itemsize > 8:
-        native = native.astype(np.float64)  # torch has no longer numbers
-    return torch.from_numpy(np.ascontiguousarray(native))
+    given = cast("npt.NDArray[np.generic]", array)
+    if not np.issubdtype(given.dtype, np.number) or np.issubdtype(given.dtype, np.complexfloating):
+        raise OptionError(f"{name} must hold real numbers; given: {given.dtype}")
+    # torch knows neither foreign byte orders nor numbers longer than a double.
+    native = given.astype(np.float64 if given.dtype.itemsize > 8 else given.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(np.ascontiguousarray(native))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _valid(image: Tensor, nodata: float | None) -> Tensor:

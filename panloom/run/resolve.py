@@ -65,7 +65,7 @@ def options_of(name: str) -> list[Option]:
     """The options of a method, from its constructor's signature; what `prepare` fills in is left out."""
     cls = classical.get(name)
     hints = typing.get_type_hints(cls)
-    found = []
+    found: list[Option] = []
     fields = getattr(cls, "__dataclass_fields__", {})
     made = {key for key, field in fields.items() if not field.metadata.get("option", True)}
     for key, parameter in inspect.signature(cls).parameters.items():
@@ -113,7 +113,7 @@ def _parse(kind: object, value: object) -> object:
     if kind is bool:
         words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
         return words[str(value).lower()] if str(value).lower() in words else _refuse()
-    if kind in (int, float, str):
+    if kind is int or kind is float or kind is str:
         parsed = typing.cast("typing.Callable[[object], object]", kind)(value)
         return _refuse() if isinstance(parsed, float) and not math.isfinite(parsed) else parsed
     return _refuse()

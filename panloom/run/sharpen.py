@@ -41,7 +41,7 @@ class _Clock:
 
     started: float = field(default_factory=time.perf_counter)
     last: float = field(default_factory=time.perf_counter)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def lap(self, stage: str) -> None:
         """The time since the last lap belongs to `stage`."""
@@ -313,7 +313,7 @@ def _write(
 
 
 def _pixel_notes(accounts: _Accounts, taken_over: int, tiles: int) -> list[str]:
-    notes = []
+    notes: list[str] = []
     if accounts.missing:
         notes.append(f"{accounts.missing} PAN pixels lack MS in at least one band and are no-data there")
     if accounts.filled:
