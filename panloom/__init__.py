@@ -22,6 +22,11 @@ __all__ = ["Report", "__version__", "fuse", "sharpen"]
 _HOMES = {"fuse": "panloom.run.fuse", "sharpen": "panloom.run.sharpen", "Report": "panloom.run.report"}
 
 
+def __dir__() -> list[str]:
+    """The public names, also those that are not imported yet."""
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     """Public names are imported when they are first asked for, so that `import panloom` stays quick (PEP 562)."""
     if name not in _HOMES:

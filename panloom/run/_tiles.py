@@ -35,6 +35,18 @@ class Numbers:
     dtype: str
     nodata: float | None
 
+    def clipped(self, dn: Float[Tensor, "c h w"], valid: Bool[Tensor, "c h w"] | None) -> int:
+        """How many valid values the type cannot hold; float types hold all."""
+        kind = np.dtype(self.dtype)
+        if np.issubdtype(kind, np.floating) or not dn.numel():
+            return 0
+        info = np.iinfo(kind)
+        low, high = info.min - 0.5, info.max + 0.5
+        if float(dn.amin()) >= low and float(dn.amax()) <= high:
+            return 0
+        outside = (dn < low) | (dn > high)
+        return int(outside.sum() if valid is None else (outside & valid).sum())
+
     def store(self, dn: Float[Tensor, "c h w"], valid: Bool[Tensor, "c h w"] | None) -> Shaped[np.ndarray, "c h w"]:
         """Round and clip; a valid pixel never takes the no-data value; invalid ones do.
 
@@ -83,6 +95,7 @@ class Done:
     valid: int
     filled: int
     missing: int
+    clipped: int
 
     @property
     def counts(self) -> Done:
@@ -117,7 +130,9 @@ def _computed(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: 
     ratio = scene.grid.ratio
     image = trim(in_order(scene, fused, loaded), tile, ratio).contiguous()
     valid = None if loaded.valid is None else trim(loaded.valid, tile, ratio)[0]
-    stored = numbers.store(scene.units.to_dn(image)[0], valid)
+    dn = scene.units.to_dn(image)[0]
+    clipped = numbers.clipped(dn, valid)
+    stored = numbers.store(dn, valid)
     everywhere = None if valid is None else valid.all(0)
     count = tile.core.height * tile.core.width
     return Done(
@@ -126,6 +141,7 @@ def _computed(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: 
         count if everywhere is None else int(everywhere.sum()),
         _count(loaded.filled, tile, ratio),
         _count(loaded.missing, tile, ratio),
+        clipped,
     )
 
 
@@ -171,4 +187,5 @@ def _halved(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Po
         sum(p.valid for p in parts),
         sum(p.filled for p in parts),
         sum(p.missing for p in parts),
+        sum(p.clipped for p in parts),
     )

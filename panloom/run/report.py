@@ -45,7 +45,8 @@ class Report:
         registration: None where it was not measured.
         tiles: tiles in all, and those taken over from an interrupted run.
         survey: blocks that statistics come from (where the method takes any), and blocks of the scene.
-        pixels: written, valid, filled (MS pixel missing, filled from neighbours), missing (PAN-valid without MS).
+        pixels: written, valid, filled (MS pixel missing, filled from neighbours), missing (PAN-valid without MS), and
+            clipped (values, counted per band, that the output type cannot hold).
         seconds: per stage.
         peak_mb: largest resident memory of the process; None where the system does not tell.
         device: where the computation ran.

@@ -59,6 +59,7 @@ class _Accounts:
     valid: int = 0
     filled: int = 0
     missing: int = 0
+    clipped: int = 0
 
     def add(self, tile: Tile, done: Done) -> None:
         """Count a finished tile."""
@@ -66,6 +67,7 @@ class _Accounts:
         self.valid += done.valid
         self.filled += done.filled
         self.missing += done.missing
+        self.clipped += done.clipped
 
 
 def sharpen(  # noqa: PLR0913  the words of the command line, each with a default
@@ -314,6 +316,8 @@ def _write(
 
 def _pixel_notes(accounts: _Accounts, taken_over: int, tiles: int) -> list[str]:
     notes: list[str] = []
+    if accounts.clipped:
+        notes.append(f"{accounts.clipped} values lie outside the output type and were clipped; --dtype chooses another")
     if accounts.missing:
         notes.append(f"{accounts.missing} PAN pixels lack MS in at least one band and are no-data there")
     if accounts.filled:

@@ -366,3 +366,15 @@ def test_another_gdal_opens_it_without_a_warning(small, tmp_path, words):
     assert facts["size"] == [180, 200]
     assert facts["metadata"][""]["PANLOOM_METHOD"] == "gsa"
     assert facts["bands"][0]["description"] == ("red" if "--bands" in words else "blue")
+
+
+def test_values_that_the_type_cannot_hold_are_counted(whole, tmp_path):
+    words = {"method": "exp", "sensor": "worldview-3"}
+    exact = tmp_path / "exact.tif"
+    free = panloom.sharpen(whole.pan, whole.ms, exact, dtype="float32", **words)
+    report = panloom.sharpen(whole.pan, whole.ms, tmp_path / "small.tif", dtype="uint8", **words)
+    with rasterio.open(exact) as ds:
+        values = ds.read()
+    assert report.pixels["clipped"] == int(((values > 255.5) | (values < -0.5)).sum()) > 0
+    assert any("clipped" in note for note in report.warnings)
+    assert free.pixels["clipped"] == 0
