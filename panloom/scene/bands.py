@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from panloom import sensors
 from panloom.errors import OptionError, SceneError
@@ -142,7 +143,7 @@ def _name(
 def _known(sensor: Sensor, label: str, source: str) -> Band | None:
     if not label or (source == "colour interpretation" and label not in _COLORS):
         return None
-    return sensors.band_named(sensor, label)
+    return _called(sensor, label)
 
 
 def _completed(sensor: Sensor, known: Sequence[Band | None]) -> _Named | None:
@@ -162,8 +163,32 @@ def _completed(sensor: Sensor, known: Sequence[Band | None]) -> _Named | None:
     return _Named(named, "the rest by position only", certain=False)
 
 
+#: Words for bands that PAN says nothing about, whatever the instrument: role, and a wavelength where such bands lie.
+_BEYOND: dict[str, tuple[Literal["swir", "cirrus", "thermal"], float]] = {
+    "swir": ("swir", 1600.0),
+    "mir": ("swir", 1600.0),
+    "cirrus": ("cirrus", 1375.0),
+    "thermal": ("thermal", 11000.0),
+    "tir": ("thermal", 11000.0),
+    "tirs": ("thermal", 11000.0),
+    "lwir": ("thermal", 11000.0),
+}
+
+
+def _called(sensor: Sensor, label: str) -> Band | None:
+    """The sensor's band of that label; of an unknown instrument also a SWIR, cirrus or thermal band, by its word."""
+    found = sensors.band_named(sensor, label)
+    if found is not None or sensor.name != "generic":
+        return found
+    parts = re.fullmatch(r"([a-z]+)[ _-]?(\d*)", label.strip().lower())
+    if parts is None or parts[1] not in _BEYOND:
+        return None
+    role, centre = _BEYOND[parts[1]]
+    return Band(parts[1] + parts[2], centre, 100.0, sensors.generic_bands(1)[0].mtf_nyquist, role)
+
+
 def _match(sensor: Sensor, labels: Sequence[str]) -> tuple[Band, ...] | None:
-    found = [sensors.band_named(sensor, label) if label else None for label in labels]
+    found = [_called(sensor, label) if label else None for label in labels]
     bands = tuple(b for b in found if b is not None)
     return bands if len(bands) == len(labels) and len({b.name for b in bands}) == len(bands) else None
 
@@ -188,7 +213,7 @@ def _one(sensor: Sensor, places: Sequence[tuple[int, int]], named: _Named, word:
             raise OptionError(f"band {k} does not exist: the MS image has {len(places)} bands, numbered from 1")
         return places[k - 1], _band(sensor, name) if name else named.bands[k - 1]
     have = [b.name for b in named.bands]
-    wanted = sensors.band_named(sensor, word)
+    wanted = _called(sensor, word)
     name = word if word in have else wanted.name if wanted else word
     if name not in have:
         raise OptionError(f"band {word!r} does not exist: the MS image has {', '.join(have)} ({named.source})")
@@ -196,7 +221,7 @@ def _one(sensor: Sensor, places: Sequence[tuple[int, int]], named: _Named, word:
 
 
 def _band(sensor: Sensor, name: str) -> Band:
-    found = sensors.band_named(sensor, name) or sensors.band_named(sensors.get("generic"), name)
+    found = _called(sensor, name) or _called(sensors.get("generic"), name)
     if found is None:
         raise OptionError(f"{name!r} is no band of {sensor.name}: {', '.join(b.name for b in sensor.bands)}")
     return found

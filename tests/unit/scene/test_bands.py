@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from rasters import Place, Says, write
 
+from panloom.scene import Scene
 from panloom.scene._rasterio import Raster
 from panloom.scene.bands import Identity, identify
 
@@ -67,3 +70,14 @@ def test_descriptions_of_some_bands_are_honoured():
 def test_bands_are_chosen_by_names_that_are_known():
     found = named(raster(("red", "green", "blue", "undefined")), bands=["nir", "blue"])
     assert [(b.number, b.band.name) for b in found.bands] == [(4, "nir"), (3, "blue")]
+
+
+def test_an_unknown_instrument_has_swir_too_if_the_file_says_so(tmp_path):
+    pan, place = Place(64, 64), Place(64, 64).coarser(2)
+    write(tmp_path / "pan.tif", np.ones((1, 64, 64), "uint16"), pan)
+    labels = ("R", "G", "B", "NIR", "SWIR1", "SWIR 2", "TIRS1")
+    write(tmp_path / "ms.tif", np.ones((7, 32, 32), "uint16"), place, Says(descriptions=labels))
+    with Scene.open(str(tmp_path / "pan.tif"), str(tmp_path / "ms.tif")) as scene:
+        assert [b.band.name for b in scene.bands if not b.sharpen] == ["swir1", "swir2", "tirs1"]
+        assert [b.band.role for b in scene.bands if not b.sharpen] == ["swir", "swir", "thermal"]
+        assert any("swir1 (swir)" in note for note in scene.notes)
