@@ -94,7 +94,10 @@ class MtfGlp:
     @property
     def traits(self) -> Traits:
         """Facts for the machinery; the halo is known after `prepare`."""
-        return _traits(self.form, self.ready, additive=self.additive)
+        if self.form == "toolbox":
+            return Traits(tiling="whole", additive=self.additive, cite=CITE)
+        halo = self.ready.reach if self.ready else physical.REACH
+        return Traits(halo=halo, additive=self.additive, cite=CITE)
 
     def prepare(self, scene: SceneLike, rng: Generator) -> MtfGlp:
         """Means and deviations of the scene."""
@@ -137,12 +140,6 @@ class MtfGlpHpm(MtfGlp):
         floor = FLOOR * per_band(torch.tensor(ready.mean, dtype=torch.float64), pair.exp)
         bottom = torch.maximum(low, floor)
         return pair.exp * safe_ratio((pair.pan * gain + level) - low + bottom, bottom)
-
-
-def _traits(form: Form, ready: Pyramid | None, *, additive: bool) -> Traits:
-    if form == "toolbox":
-        return Traits(tiling="whole", additive=additive, cite=CITE)
-    return Traits(halo=ready.reach if ready else physical.REACH, additive=additive, cite=CITE)
 
 
 def _ready(ready: Pyramid | None) -> Pyramid:
