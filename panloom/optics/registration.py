@@ -245,7 +245,7 @@ def _orthonormal(
 class _Sampler:
     """PAN through the MS optics at any position, high-passed, with its derivatives."""
 
-    pan: Tensor  # padded by `pad` replicated pixels
+    pan: Tensor  # of mean 0, padded by `pad` replicated pixels; float32, for speed: its rounding moves nothing
     pad: int
     size: tuple[int, int]
     ratio: int
@@ -261,7 +261,7 @@ class _Sampler:
         radius = mtf_radius(gain, ratio)
         pad = radius + 1 + ratio * (reach + 1) + math.ceil(max(map(abs, phase)))
         x = pan.double()
-        x = replicate((x - x.mean())[None, None], pad, pad, pad, pad)
+        x = replicate((x - x.mean()).float()[None, None], pad, pad, pad, pad)
         return _Sampler(x, pad, size, ratio, phase, mtf_sigma(gain, ratio), radius)
 
     def at(self, row: float, col: float) -> Float[Tensor, "3 h w"]:
@@ -273,7 +273,7 @@ class _Sampler:
         value, slope = g_col
         zero = torch.zeros_like(value)
         weights = torch.stack([torch.stack(k) for k in ((value, zero), (zero, value), (slope, zero))])
-        return _high_pass(functional.conv2d(x, weights[:, :, None], stride=(1, self.ratio))[0])
+        return _high_pass(functional.conv2d(x, weights[:, :, None], stride=(1, self.ratio))[0].double())
 
     def _kernel(self, axis: int, shift: float) -> tuple[int, Float[Tensor, "2 taps"]]:
         """First index in the padded image, and the taps of the value and of its derivative by the shift."""
@@ -283,7 +283,7 @@ class _Sampler:
         d = k - (centre - base)
         weights = torch.softmax(-(d**2) / (2 * self.sigma**2), 0)
         slope = weights * d * (self.ratio / self.sigma**2)
-        return base + self.pad + 1 - self.radius, torch.stack([weights, slope - weights * slope.sum()])
+        return base + self.pad + 1 - self.radius, torch.stack([weights, slope - weights * slope.sum()]).to(self.pan)
 
 
 def _search(

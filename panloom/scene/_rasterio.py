@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from affine import Affine
 from jaxtyping import Bool, Shaped, UInt8
+from rasterio import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
@@ -165,7 +165,11 @@ def _describe(path: str, ds) -> Raster:  # noqa: ANN001
 
 
 class Reader:
-    """Reads windows of some bands of one raster, from any thread (each thread has its own handle)."""
+    """Reads windows of some bands of one raster, from any thread.
+
+    A handle of GDAL serves one thread at a time. Handles outlive the threads: to open one costs as much as to read a
+    tile.
+    """
 
     def __init__(
         self, raster: Raster, bands: Sequence[int], nodata: float | None = None, nested: Nested | None = None
@@ -184,8 +188,8 @@ class Reader:
         extra = () if nodata is None or (nested is not None and told) else (nodata,)
         declared = ([] if (n := raster.nodata[b - 1]) is None else [n] for b in bands)
         self._missing = [(*numbers, *extra) for numbers in declared]
-        self._local = threading.local()
-        self._opened: list[object] = []
+        self._idle: list = []
+        self._opened: list = []
         self._lock = threading.Lock()
 
     @property
@@ -208,20 +212,25 @@ class Reader:
             and not any(self._raster.masked[b - 1] for b in self._bands)
         )
 
-    def _handle(self):  # noqa: ANN202
-        handle = getattr(self._local, "handle", None)
-        if handle is None:
-            handle = rasterio.open(self._raster.path)
-            self._keep(handle)
-            if self._nested is not None:
-                handle = self._warped(handle, self._nested)
-                self._keep(handle)
-            self._local.handle = handle
-        return handle
-
-    def _keep(self, handle: object) -> None:
+    @contextmanager
+    def _handle(self) -> Iterator:
+        """A handle that nobody else has meanwhile."""
         with self._lock:
-            self._opened.append(handle)
+            handle = self._idle.pop() if self._idle else None
+        handle = handle or self._open()
+        try:
+            yield handle
+        finally:
+            with self._lock:
+                self._idle.append(handle)
+
+    def _open(self):  # noqa: ANN202
+        handles = [rasterio.open(self._raster.path)]
+        if self._nested is not None:
+            handles.append(self._warped(handles[0], self._nested))
+        with self._lock:
+            self._opened.extend(handles)
+        return handles[-1]
 
     @property
     def _fill(self) -> float | None:
@@ -271,11 +280,9 @@ class Reader:
         """
         place = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            handle = self._handle()
-            data = handle.read(self._bands, window=place)
-            if self.all_valid:
-                return data, None
-            return data, self._validity(handle, data, place)
+            with self._handle() as handle:
+                data = handle.read(self._bands, window=place)
+                return data, None if self.all_valid else self._validity(handle, data, place)
         except (RasterioError, CPLE_BaseError) as error:
             raise SceneError(
                 f"{self._raster.path}: cannot read rows {window.row}-{window.row_end}, columns "
@@ -297,12 +304,12 @@ class Reader:
         return None if valid.all() else valid
 
     def close(self) -> None:
-        """Close every thread's handle."""
+        """Close all handles."""
         with self._lock:
             for handle in reversed(self._opened):
                 handle.close()
             self._opened.clear()
-            self._local = threading.local()
+            self._idle.clear()
 
 
 def project(xs: Sequence[float], ys: Sequence[float], source: str, target: str) -> tuple[list[float], list[float]]:

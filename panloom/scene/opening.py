@@ -25,7 +25,7 @@ from panloom.scene.scene import NestedScene
 from panloom.types import Grid, Sensor, Window
 
 #: Windows that the full scale of an unknown sensor is estimated from, per axis, and their size in pixels.
-PROBES, PROBE = 5, 128
+PROBES, PROBE = 4, 128
 
 #: Windows of the registration check, and their size in MS pixels.
 CHECKS, CHECK = 7, 96

@@ -137,9 +137,9 @@ class NestedScene:
         own = near = None
         if ms_valid is not None:
             rows, cols = (index + physical.REACH for index in self._own(tile.read))
-            own, near = _on_pan(ms_valid, rows, cols)
-        if own is not None and bool(own.all()):
-            own = near = None
+            # Tiles at the border look beyond it; no pixel is missing there as long as none of its own is.
+            if not ms_valid[..., int(rows[0]) : int(rows[-1]) + 1, int(cols[0]) : int(cols[-1]) + 1].all():
+                own, near = _on_pan(ms_valid, rows, cols)
         sharp, rest = self.sharp, self.rest
         kept = near if self.edge == "fill" else own
         valid = _together(pan_valid, kept, exp)
