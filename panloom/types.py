@@ -20,6 +20,7 @@ class Band:
         fwhm_nm: width at half maximum in nanometres.
         mtf_nyquist: gain of the optics at this band's own Nyquist frequency, in (0, 1).
         role: "sharpen" (visible and near infrared), or the reason why the band is passed through.
+        placeholder: the wavelengths are made up, because nobody said where the band lies.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Band:
     fwhm_nm: float
     mtf_nyquist: float
     role: Literal["sharpen", "swir", "cirrus", "thermal"] = "sharpen"
+    placeholder: bool = False
 
 
 @dataclass(frozen=True, slots=True)

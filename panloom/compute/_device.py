@@ -52,9 +52,7 @@ class Policy:
         Raises:
             OptionError: no such device, threads below 1, or memory for less than one tile.
         """
-        threads = processors() if threads is None else threads
-        if threads < 1:
-            raise OptionError(f"threads must be 1 or more; given: {threads}")
+        threads = _workers(threads)
         room = int((memory_mb - BASE_MB) / tile_mb)
         if room < 1:
             least = BASE_MB + tile_mb
@@ -64,6 +62,24 @@ class Policy:
         return Policy(
             _device(device), threads, min(room, 2 * threads + readers + 1), readers, BoundedSemaphore(threads)
         )
+
+    @staticmethod
+    def in_memory(device: str = "cpu", threads: int | None = None) -> Policy:
+        """The policy for images that are in memory already: they, and not a limit, say how much is needed.
+
+        Raises:
+            OptionError: no such device, or threads below 1.
+        """
+        threads = _workers(threads)
+        return Policy(_device(device), threads, 2 * threads + 1, 0, BoundedSemaphore(threads))
+
+
+def _workers(threads: int | None) -> int:
+    """Threads that were asked for, or one per processor."""
+    threads = processors() if threads is None else threads
+    if threads < 1:
+        raise OptionError(f"threads must be 1 or more; given: {threads}")
+    return threads
 
 
 def processors() -> int:

@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from panloom import sensors
 from panloom.errors import OptionError
 from panloom.optics.physical import mtf_radius, mtf_sigma, replicate
 from panloom.pair import Pair
@@ -36,7 +37,7 @@ from panloom.pair import Pair
 MIN_CONFIDENCE = 0.3
 
 #: Mean MTF gain at MS Nyquist of a sensor that nobody measured.
-GENERIC_GAIN = 0.30
+GENERIC_GAIN = sensors.get("generic").bands[0].mtf_nyquist
 
 #: Standard deviation, in MS pixels, of the Gaussian whose local mean is taken away from both images.
 _HIGH_PASS = 3.0

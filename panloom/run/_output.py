@@ -11,14 +11,24 @@ import numpy as np
 
 from panloom._version import __version__
 from panloom.errors import OptionError, OutputError
-from panloom.run._tags import made_by
 from panloom.run._tiles import Numbers
+from panloom.run.preview import choose, preview
+from panloom.run.report import Preview
 from panloom.scene import Opened, Scene
 from panloom.scene.profile import Driver, Profile
 from panloom.scene.writer import GeoTiffWriter, TileEncoder
 
 DRIVERS: Mapping[str, Driver] = {"geotiff": "GTiff", "cog": "COG"}
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+#: Ends of names that promise another format than GeoTIFF.
+OTHERS = frozenset(
+    (
+        *(".png", ".jpg", ".jpeg", ".jp2", ".j2k", ".jxl", ".gif", ".bmp", ".webp", ".pdf", ".vrt", ".img", ".ntf"),
+        *(".nitf", ".nc", ".hdf", ".h5", ".zarr", ".ecw", ".sid", ".hdr", ".bil", ".bip", ".bsq", ".dat", ".pix"),
+        *(".kea", ".gpkg", ".mbtiles", ".asc", ".csv", ".json", ".txt", ".zip"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -33,13 +43,15 @@ class Target:
     overviews: bool = False
     overwrite: bool = False
     resume: bool = False
+    preview: str | None = None
+    preview_bands: Sequence[str | int] | None = None
 
     def check(self, inputs: Sequence[str]) -> None:
         """Refuse what can be refused before any file is opened.
 
         Raises:
-            OutputError: the output is one of the inputs, exists, or has no place.
-            OptionError: unknown format or type, or no name at all.
+            OutputError: the output or the preview is one of the inputs, or has no place.
+            OptionError: unknown format or type, no name at all, or one that promises another format.
         """
         if self.format not in DRIVERS:
             raise OptionError(f"format is geotiff or cog; given: {self.format!r}")
@@ -47,9 +59,22 @@ class Target:
             raise OptionError(f"no such output type: {self.dtype!r}; known: {', '.join(DTYPES)}")
         if not self.path.strip():
             raise OptionError("the output has no name; give the path of a file")
+        if os.path.splitext(self.path)[1].lower() in OTHERS:
+            raise OptionError(
+                f"the output {self.path}: panloom writes GeoTIFF (also cloud-optimised: --format cog); give it a name "
+                "that ends in .tif; a picture to look at is made by --preview"
+            )
         check_apart("output", self.path, inputs)
-        if os.path.exists(self.path) and not self.overwrite:
-            raise OutputError(f"{self.path}: exists already; use --overwrite to replace it, or give another name")
+        self._check_preview(inputs)
+
+    def _check_preview(self, inputs: Sequence[str]) -> None:
+        if self.preview is None:
+            if self.preview_bands is not None:
+                raise OptionError("--preview-bands chooses the bands of a picture; name the picture with --preview")
+            return
+        check_apart("preview", self.preview, [*inputs, self.path])
+        if os.path.splitext(self.preview)[1].lower() in OTHERS - {".png"}:
+            raise OptionError(f"the preview {self.preview}: it is a PNG; give it a name that ends in .png")
 
 
 def check_apart(what: str, path: str, others: Sequence[str]) -> None:
@@ -77,21 +102,73 @@ def _same_file(path: str, other: str) -> bool:
         return False
 
 
-def open_writer(
-    opened: Opened, target: Target, method: str, options: Mapping[str, object], seed: int, size: int
-) -> tuple[GeoTiffWriter, TileEncoder, Numbers]:
-    """The writer of a run, the encoder of its tiles, and how values become stored numbers.
+@dataclass(frozen=True)
+class Settled:
+    """What is written, with every question about it answered.
+
+    Attributes:
+        profile: the file.
+        numbers: how values become stored numbers.
+        encoder: of its tiles.
+        tags: how the result is made, see `panloom.run._tags.made_by`.
+    """
+
+    profile: Profile
+    numbers: Numbers
+    encoder: TileEncoder
+    tags: Mapping[str, str]
+
+
+def settle(opened: Opened, target: Target, tags: Mapping[str, str], size: int) -> Settled:
+    """Settle the output.
+
+    Raises:
+        OutputError: the creation options cannot be used.
+        OptionError: the no-data value does not fit the type, or a band of the preview does not exist.
+    """
+    numbers, mask = _numbers(opened, target)
+    profile = _profile(opened, target, numbers, mask=mask, tags=_tags(opened.scene, tags), size=size)
+    if target.preview is not None:
+        choose([name.lower() for name in profile.descriptions], target.preview_bands, profile.colors)
+    return Settled(profile, numbers, TileEncoder(profile), tags)
+
+
+def refuse(opened: Opened, target: Target, tags: Mapping[str, str], size: int) -> None:
+    """Refuse now what could be refused only after costly work: first wrong words, then a file that is there already.
+
+    Raises:
+        OutputError: as `settle`, or the output exists.
+        OptionError: as `settle`.
+    """
+    settle(opened, target, tags, size)
+    if os.path.exists(target.path) and not target.overwrite:
+        raise OutputError(f"{target.path}: exists already; use --overwrite to replace it, or give another name")
+
+
+def open_writer(opened: Opened, target: Target, settled: Settled) -> GeoTiffWriter:
+    """The writer of a run.
 
     Raises:
         OutputError: the output cannot be written.
-        OptionError: the no-data value does not fit the type.
     """
-    numbers, mask = _numbers(opened, target)
-    profile = _profile(opened, target, numbers, mask=mask, tags=_tags(opened.scene, method, options, seed), size=size)
-    key = _key(opened, method, options, seed)
-    encoder = TileEncoder(profile)  # first, because it tries the creation options
-    writer = GeoTiffWriter(target.path, profile, key=key, overwrite=target.overwrite, resume=target.resume)
-    return writer, encoder, numbers
+    return GeoTiffWriter(
+        target.path,
+        settled.profile,
+        key=_key(opened, settled.tags),
+        overwrite=target.overwrite,
+        resume=target.resume,
+    )
+
+
+def look(target: Target) -> Preview | None:
+    """Write the preview, if one is wanted: its path, and the bands that it shows as red, green and blue (or grey).
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if target.preview is None:
+        return None
+    return {"path": target.preview, "bands": preview(target.path, target.preview, target.preview_bands)}
 
 
 def _numbers(opened: Opened, target: Target) -> tuple[Numbers, bool]:
@@ -187,24 +264,23 @@ def _color(name: str) -> str:
     return name if name in ("red", "green", "blue") else "undefined"
 
 
-def _tags(scene: Scene, method: str, options: Mapping[str, object], seed: int) -> dict[str, str]:
+def _tags(scene: Scene, made: Mapping[str, str]) -> dict[str, str]:
     """Provenance; nothing that differs between two runs of the same call."""
     return {
         "PANLOOM_VERSION": __version__,
-        **made_by(method, options),
+        **made,
         "PANLOOM_SENSOR": scene.sensor.name,
         "PANLOOM_WEIGHTS": "none",
-        "PANLOOM_SEED": str(seed),
         "AREA_OR_POINT": "Area",
     }
 
 
-def _key(opened: Opened, method: str, options: Mapping[str, object], seed: int) -> str:
-    """Tells two runs apart whose tiles must not be mixed: inputs as they lie on disk, scene, method, seed."""
+def _key(opened: Opened, made: Mapping[str, str]) -> str:
+    """Tells two runs apart whose tiles must not be mixed: inputs as they lie on disk, scene, and how it is made."""
     inputs = []
     for raster in (opened.pan, *opened.ms):
         stat = os.stat(raster.path) if os.path.isfile(raster.path) else None
         inputs.append((raster.path, stat and stat.st_size, stat and stat.st_mtime_ns))
     scene = opened.scene
     settled = (opened.src_nodata, scene.layout, scene.sensor, scene.bands, scene.units, scene.edge)
-    return repr((__version__, inputs, settled, method, sorted(options.items(), key=str), seed))
+    return repr((__version__, inputs, settled, sorted(made.items())))

@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 
-METHOD, OPTIONS = "PANLOOM_METHOD", "PANLOOM_OPTIONS"
+from panloom.types import Sensor, Window
+
+METHOD, OPTIONS, SETTINGS, SEED = "PANLOOM_METHOD", "PANLOOM_OPTIONS", "PANLOOM_SETTINGS", "PANLOOM_SEED"
+
+#: Keywords of `panloom.run.sharpen.sharpen` that say which scene is read and what is written, with their defaults.
+DEFAULTS: Mapping[str, object] = {
+    "sensor": None,
+    "bands": None,
+    "sharpen_bands": None,
+    "extent": "pan",
+    "ms_shift": None,
+    "align": False,
+    "window": None,
+    "bounds": None,
+    "src_nodata": None,
+    "edge": "fill",
+    "format": "geotiff",
+    "dtype": None,
+    "nodata": None,
+    "creation": None,
+    "overviews": False,
+}
 
 
-def made_by(method: str, options: Mapping[str, object] | None) -> dict[str, str]:
-    """The tags of a method and its options.
+def made_by(method: str, options: Mapping[str, object] | None, settings: Mapping[str, object]) -> dict[str, str]:
+    """The tags of a method, its options and other keywords of `panloom.run.sharpen.sharpen`.
 
-    >>> made_by("glp", {"gain": 2, "form": "x"})
-    {'PANLOOM_METHOD': 'glp', 'PANLOOM_OPTIONS': 'form=x,gain=2'}
+    Args:
+        method: its name.
+        options: of the method.
+        settings: keywords; those that change nothing in the file (threads, ...), or have their default, are left out.
+
+    >>> made = made_by("glp", {"gain": 2, "form": "x"}, {"extent": "ms", "bands": [3, "red"], "edge": "fill"})
+    >>> [made[name] for name in (METHOD, OPTIONS, SETTINGS, SEED)]
+    ['glp', 'form=x,gain=2', 'bands=3,red; extent=ms', '0']
     """
-    told = ",".join(f"{name}={value}" for name, value in sorted((options or {}).items()))
-    return {METHOD: method, OPTIONS: told or "none"}
+    said = {name: settings.get(name) for name in DEFAULTS}
+    said = {name: value for name, value in said.items() if value not in (None, {}, DEFAULTS[name])}
+    if isinstance(said.get("sensor"), str):
+        said["sensor"] = PurePath(str(said["sensor"])).name  # equal files have equal tags wherever they lie
+    return {
+        METHOD: method,
+        OPTIONS: ",".join(f"{name}={value}" for name, value in sorted((options or {}).items())) or "none",
+        SETTINGS: "; ".join(f"{name}={_word(value)}" for name, value in said.items()) or "none",
+        SEED: str(settings.get("seed", 0)),
+    }
+
+
+def _word(value: object) -> str:
+    """A value as on the command line."""
+    match value:
+        case Sensor():
+            return value.name
+        case Window():
+            return f"{value.row},{value.col},{value.height},{value.width}"
+        case str():
+            return value
+        case float():
+            return repr(value).removesuffix(".0")
+        case Mapping():
+            return ",".join(f"{name}={word}" for name, word in sorted(value.items()))
+        case Iterable():
+            return ",".join(map(_word, value))
+    return str(value)

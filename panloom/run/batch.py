@@ -16,12 +16,13 @@ from typing import Literal
 from panloom.errors import OutputError, PanloomError, ResumeError, SceneError
 from panloom.run._aside import write_text
 from panloom.run._footprint import Unmatched
-from panloom.run._tags import METHOD, OPTIONS, made_by
+from panloom.run._tags import METHOD, OPTIONS, SEED, SETTINGS, made_by
 from panloom.run.pairing import Job, Pairs, find
 from panloom.run.report import Report, versions
 from panloom.run.resolve import DEFAULT
 from panloom.run.sharpen import sharpen
 from panloom.scene import Raster, Reader, describe
+from panloom.scene.writer import unfinished
 from panloom.types import Window
 
 __all__ = ["BatchReport", "Job", "Outcome", "Pairs", "Unmatched", "find", "run"]
@@ -60,7 +61,7 @@ class Outcome:
         found |= {key: text for key, text in (("error", self.error), ("note", self.note)) if text}
         if self.report is not None:
             whole = asdict(self.report)
-            found |= {key: whole[key] for key in ("method", "sensor", "registration", "pixels", "warnings")}
+            found |= {key: whole[key] for key in ("method", "sensor", "registration", "pixels", "notes", "warnings")}
         return found
 
 
@@ -112,6 +113,7 @@ def run(
     sharpen: Callable[..., Report] = sharpen,
     method: str = DEFAULT,
     options: Mapping[str, object] | None = None,
+    settings: Mapping[str, object] | None = None,
     skip_done: bool = True,
     on_job: Told | None = None,
 ) -> BatchReport:
@@ -119,12 +121,13 @@ def run(
 
     Args:
         pairs: from `find`.
-        sharpen: `panloom.run.sharpen.sharpen`, with other keywords bound by `functools.partial`; `method`, `options`,
-            `overwrite` and `resume` are set here.
+        sharpen: `panloom.run.sharpen.sharpen`, perhaps with keywords bound by `functools.partial` that change nothing
+            in the result; `method`, `options`, `settings`, `overwrite` and `resume` are set here.
         method: see `panloom methods`.
         options: of the method.
-        skip_done: leave out pairs whose result is complete and not older than its inputs. Results of other methods
-            or options count too, with a note; False does all pairs anew, over what is there.
+        settings: other keywords of `sharpen` for every pair: `bands`, `extent`, `dtype`, ...
+        skip_done: leave out pairs whose result is complete and not older than its inputs. Results of other methods,
+            options or settings count too, with a note; False does all pairs anew, over what is there.
         on_job: told when a pair begins and when it ends.
 
     Returns:
@@ -137,8 +140,8 @@ def run(
     started = time.perf_counter()
     _make_folder(pairs.folder)
     outcomes = [Outcome(job) for job in pairs.jobs]
-    wanted = made_by(method, options)
-    sharpen = partial(sharpen, method=method, options=options)
+    wanted = made_by(method, options, settings or {})
+    sharpen = partial(sharpen, method=method, options=options, **(settings or {}))
 
     def told(index: int, outcome: Outcome) -> BatchReport:
         outcomes[index] = outcome
@@ -194,10 +197,11 @@ def _one(job: Job, sharpen: Callable[..., Report], *, resume: bool) -> Outcome:
 
 def _sharpened(job: Job, sharpen: Callable[..., Report], *, resume: bool) -> Report:
     """Go on with an unfinished result, unless it was to be another one."""
-    try:
-        return sharpen(job.pan, list(job.ms), job.out, overwrite=True, resume=resume)
-    except ResumeError as error:
-        log.info("%s: %s", job.name, error)
+    if resume and unfinished(job.out):
+        try:
+            return sharpen(job.pan, list(job.ms), job.out, overwrite=True, resume=True)
+        except ResumeError as error:
+            log.info("%s: %s", job.name, error)
     return sharpen(job.pan, list(job.ms), job.out, overwrite=True, resume=False)
 
 
@@ -222,8 +226,14 @@ def _note(standing: Raster, wanted: Mapping[str, str]) -> str | None:
         what = "another program"
     elif made[METHOD] != wanted[METHOD]:
         what = f"{made[METHOD]}, not with {wanted[METHOD]}"
-    elif made.get(OPTIONS, "none") != wanted[OPTIONS]:
-        what = f"other options ({made.get(OPTIONS, 'none')}, not {wanted[OPTIONS]})"
     else:
-        return None
+        kinds = {OPTIONS: "options", SETTINGS: "settings", SEED: "seed"}
+        other = [
+            f"other {kind} ({made.get(tag, 'none')}, not {wanted[tag]})"
+            for tag, kind in kinds.items()
+            if made.get(tag, "none") != wanted[tag]
+        ]
+        if not other:
+            return None
+        what = " and ".join(other)
     return f"the result that is there was made with {what}; --again replaces it"

@@ -35,11 +35,14 @@ class About:
         """The traits in words."""
         t = self.traits
         ratios = "any ratio" if t.ratios is None else f"ratio {', '.join(map(str, t.ratios))}"
-        bands = "any bands" if t.bands is None else f"{t.bands} bands"
-        detail = "additive" if t.additive else "a ratio method"
-        exact = f"tiles equal the whole, halo {t.halo} MS pixels"
-        tiles = exact if t.tiling == "exact" else "the whole scene at once"
-        return f"{ratios}, {bands}; {tiles}; {detail}; {'draws noise' if t.stochastic else 'no noise'}"
+        bands = "any number of bands" if t.bands is None else f"{t.bands} bands"
+        around = f" (each reads {t.halo} MS pixels beyond its edges)" if t.halo else ""
+        exact = f"works in tiles{around}, with the result of the whole scene"
+        tiles = exact if t.tiling == "exact" else "needs the whole scene at once"
+        level = "a constant level in the images, such as haze, "
+        haze = f"{level}passes through" if t.additive else f"works by ratios, so that {level}changes the result"
+        noise = "; draws random numbers (--seed)" if t.stochastic else ""
+        return f"{ratios}, {bands}; {tiles}; {haze}{noise}"
 
 
 def about(name: str) -> About:

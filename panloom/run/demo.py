@@ -77,6 +77,11 @@ class Demo:
     scores: dict[str, dict[str, float]]
     files: tuple[Path, ...]
 
+    @property
+    def picture(self) -> Path:
+        """The picture to look at first: MS as it is, the result and the truth, side by side."""
+        return self.folder / "preview.png"
+
 
 def demo(
     folder: str | Path,

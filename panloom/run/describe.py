@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from panloom.run.report import Registration
-from panloom.scene import Opened
+from panloom.scene import Opened, Scene
 from panloom.types import corner_phase
 
 
@@ -18,12 +18,15 @@ class Info:
         pan: path, size and type.
         ms: the same of every MS file.
         sensor: name and source.
-        bands: per requested band: name, place in the files, wavelength, MTF gain, what happens to it.
+        bands: per requested band: name, place in the files, wavelength (None: nobody knows), MTF gain, what happens
+            to it.
         bands_source: where the names come from.
-        grid: ratio, phase (row, col; PAN pixels), offset against corner alignment (MS pixels), size of the result.
+        grid: ratio, phase (row, col; PAN pixels), the phase that `panloom.fuse` takes for the whole images (None: MS
+            must be resampled first), offset against corner alignment (MS pixels), size of the result.
         full_scale: DN that becomes 1, and where it comes from.
         registration: measured offset; None where nothing could be measured.
-        notes: what the user should know.
+        notes: what will be done, as it should be.
+        warnings: what the user may have to act on.
     """
 
     pan: dict[str, object]
@@ -35,14 +38,57 @@ class Info:
     full_scale: dict[str, object]
     registration: Registration | None
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def as_dict(self) -> Mapping[str, object]:
         """Everything, ready for JSON."""
         return asdict(self)
 
+    def lines(self) -> list[str]:
+        """Files, sensor, grids, full scale and misregistration, as one line each for people."""
+        said = [("PAN", _file(self.pan)), *(("MS", _file(file)) for file in self.ms)]
+        said.append(("sensor", f"{self.sensor['name']} ({self.sensor['source']})"))
+        grid, phase = self.grid, self.grid["fuse_phase"]
+        lies = f"the first MS pixel is centred on PAN (row, col) {phase}: phase={phase} in panloom.fuse"
+        said.append(("grids", f"ratio {grid['ratio']}; {lies if phase else 'MS is resampled, so that they nest'}"))
+        said.append(("", f"away from corner on corner by (row, col) {grid['offset_ms_px']} MS pixels"))
+        said.append(("result", f"{grid['width']} x {grid['height']} pixels"))
+        said.append(("full scale", f"{self.full_scale['value']:.10g} counts as 1 ({self.full_scale['source']})"))
+        said.append(("misregistration", _misregistration(self.registration)))
+        return [f"{label:16} {text}" for label, text in said]
 
-def describe(opened: Opened, registration: Registration | None, notes: list[str]) -> Info:
-    """The facts of an opened scene."""
+    def rows(self) -> list[tuple[str, ...]]:
+        """The bands as rows of a table: band, file, number, centre in nm, MTF gain, treatment."""
+        keys = ("name", "file", "number", "centre_nm", "mtf_nyquist", "treatment")
+        return [tuple("unknown" if band[key] is None else str(band[key]) for key in keys) for band in self.bands]
+
+
+def _file(file: Mapping[str, object]) -> str:
+    size = f"{file['width']} x {file['height']}, {file['bands']} band(s), {file['dtype']}"
+    return f"{file['path']}: {size}, no-data {'not stated' if file['nodata'] is None else file['nodata']}"
+
+
+def _misregistration(found: Registration | None) -> str:
+    if found is None:
+        return "could not be measured"
+    what = "corrected" if found.corrected else "not corrected; --align does"
+    return (
+        f"the images lie {found.row:+.2f} rows, {found.col:+.2f} columns (MS pixels) from where the files say "
+        f"(confidence {found.confidence:.2f}; {what})"
+    )
+
+
+def _fuse_phase(scene: Scene) -> tuple[float, ...] | None:
+    """Where MS sample (0, 0) of the file lies in the PAN file, in PAN pixels; None where MS is resampled."""
+    layout, grid = scene.layout, scene.grid
+    if layout.nested is not None:
+        return None
+    axes = zip(layout.pan_origin, layout.ms_origin, grid.phase, strict=True)
+    return tuple(round(pan - grid.ratio * ms + phase, 6) for pan, ms, phase in axes)
+
+
+def describe(opened: Opened, registration: Registration | None, warnings: Sequence[str]) -> Info:
+    """The facts of an opened scene, and the warnings that `panloom.run.sharpen.register` gave."""
     scene = opened.scene
     grid, area = scene.grid, scene.layout.area
     files = [
@@ -61,7 +107,7 @@ def describe(opened: Opened, registration: Registration | None, notes: list[str]
             "name": b.band.name,
             "file": b.file + 1,
             "number": b.number,
-            "centre_nm": b.band.centre_nm,
+            "centre_nm": None if b.band.placeholder else b.band.centre_nm,
             "mtf_nyquist": b.band.mtf_nyquist,
             "treatment": "sharpened" if b.sharpen else f"passed through ({b.reason})",
         }
@@ -77,11 +123,13 @@ def describe(opened: Opened, registration: Registration | None, notes: list[str]
         grid={
             "ratio": grid.ratio,
             "phase": grid.phase,
+            "fuse_phase": _fuse_phase(scene),
             "offset_ms_px": tuple(round((p - corner) / grid.ratio, 4) for p in grid.phase),
             "height": area.height,
             "width": area.width,
         },
         full_scale={"value": scene.units.full_scale, "source": opened.full_scale_source},
         registration=registration,
-        notes=tuple(notes),
+        notes=opened.identity.facts,
+        warnings=tuple(warnings),
     )

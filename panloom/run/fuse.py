@@ -62,7 +62,8 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
 
     Returns:
         (C, H, W) float32 (float64 if an input is), in the numbers of `ms`, of the kind of the inputs; NaN where PAN or
-        MS is invalid.
+        MS is invalid. Nothing is clipped: beside sharp edges of high contrast a method may overshoot, so values may lie
+        below 0 or above the range of `ms`; clip them before a conversion to integers.
 
     Raises:
         PanloomError: shapes, bands or options that do not fit.
@@ -75,16 +76,16 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     sharp, spectral = _images(pan, ms)
     settled = _sensor(sensor, bands, spectral.shape[0])
     scene = _scene(sharp, spectral, settled, sharpen_bands, phase, nodata, full_scale)
-    policy = Policy.choose(device, threads, 1 << 40, 1.0)
+    policy = Policy.in_memory(device, threads)
     scene = replace(scene, threads=policy.threads)
     fuser = check_fits(resolve(method, options), method, scene)
     fuser = fuser.prepare(scene, torch.Generator().manual_seed(seed))
-    fused = _whole(scene, fuser, policy)
+    fused = whole(scene, fuser, policy)
     return cast("Array", fused.numpy() if isinstance(pan, np.ndarray) else fused.to(pan.device))
 
 
-def _whole(scene: Scene, fuser: Fuser, policy: Policy) -> Tensor:
-    """All tiles of a scene, put together; NaN where invalid."""
+def whole(scene: Scene, fuser: Fuser, policy: Policy) -> Tensor:
+    """All tiles of a scene, put together, in the numbers of its units; NaN where invalid."""
     ratio, grid = scene.grid.ratio, scene.grid
     tiles = plan(grid, fuser.traits, tile_size(ratio, fuser.traits.multiple))
 

@@ -21,7 +21,9 @@ LOW, HIGH = 2.0, 98.0
 GAMMA = 1.4
 
 
-def preview(path: str | Path, png: str | Path, bands: Sequence[str | int] | None = None, side: int = SIDE) -> None:
+def preview(
+    path: str | Path, png: str | Path, bands: Sequence[str | int] | None = None, side: int = SIDE
+) -> tuple[str, ...]:
     """Write a PNG of a raster.
 
     Args:
@@ -30,6 +32,9 @@ def preview(path: str | Path, png: str | Path, bands: Sequence[str | int] | None
         bands: three (or one) band names or numbers for red, green and blue; None: by colour interpretation,
             else by name, else the first three.
         side: pixels of the longer side, at most those of the raster.
+
+    Returns:
+        Names of the bands that are shown as red, green and blue, or of the one that is shown as grey.
 
     Raises:
         OptionError: a band does not exist.
@@ -40,6 +45,7 @@ def preview(path: str | Path, png: str | Path, bands: Sequence[str | int] | None
     chosen = choose(small.names, bands, small.colors)
     picture = stretch(small.data[chosen], np.all(small.valid[chosen], axis=0, keepdims=True)[0])
     write_png(str(png), picture)
+    return tuple(small.names[k] for k in chosen)
 
 
 def choose(names: Sequence[str], bands: Sequence[str | int] | None = None, colors: Sequence[str] = ()) -> list[int]:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import TypedDict
 
 from panloom.run._aside import write_text
 
@@ -27,6 +28,13 @@ class Registration:
     col: float
     confidence: float
     corrected: bool
+
+
+class Preview(TypedDict):
+    """A quick look: its path, and the bands that it shows as red, green and blue (or the one that it shows as grey)."""
+
+    path: str
+    bands: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,11 @@ class Report:
         device: where the computation ran.
         threads: worker threads.
         seed: of everything random.
-        warnings: everything the user should know.
+        notes: what was done, as it should be: bands passed through, tiles taken over, ...
+        warnings: what the user may have to act on.
         cite: texts of the references.
         versions: of panloom and what it stands on.
+        preview: path of the quick look, and the bands that it shows; None: none was wanted.
     """
 
     inputs: tuple[str, ...]
@@ -74,9 +84,11 @@ class Report:
     device: str
     threads: int
     seed: int
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
     cite: tuple[str, ...]
     versions: dict[str, str] = field(default_factory=lambda: versions())
+    preview: Preview | None = None
 
     def to_json(self) -> str:
         """The record as indented JSON."""

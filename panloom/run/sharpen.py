@@ -15,20 +15,21 @@ import torch
 from panloom.compute import Policy, each, processors
 from panloom.errors import MethodError, OptionError
 from panloom.pair import Fuser
-from panloom.run._output import Target, open_writer
-from panloom.run._tiles import Done, Numbers, finish
+from panloom.run._output import Settled, Target, look, open_writer, refuse, settle
+from panloom.run._tags import made_by
+from panloom.run._tiles import Done, finish
 from panloom.run.cite import citations
 from panloom.run.report import Registration, Report, peak_megabytes
 from panloom.run.resolve import DEFAULT, resolve
 from panloom.scene import Opened, Scene, environment, open_scene, registered
 from panloom.scene.geometry import Extent
-from panloom.scene.writer import GeoTiffWriter, TileEncoder
+from panloom.scene.writer import GeoTiffWriter
 from panloom.tiling import blocks, plan, tile_size
 from panloom.types import Sensor, Tile, Window
 
 log = logging.getLogger("panloom")
 
-#: Told after every tile: tiles done and tiles in all.
+#: Told after every tile: pixels done and pixels in all.
 Progress = Callable[[int, int], None]
 
 #: A measured offset of MS beyond this many MS pixels is warned about.
@@ -94,6 +95,8 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     overviews: bool = False,
     overwrite: bool = False,
     resume: bool = False,
+    preview: str | Path | None = None,
+    preview_bands: Sequence[str | int] | None = None,
     device: str = "cpu",
     threads: int | None = None,
     memory: int = 2048,
@@ -125,17 +128,21 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         overviews: build them in a GeoTIFF; a COG always has them.
         overwrite: replace an existing file.
         resume: go on with an interrupted run of the same call.
+        preview: also write a quick look under this name, a PNG.
+        preview_bands: three bands (or one) of the quick look, names or numbers of the output; None: true colour where
+            the bands allow it.
         device: "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one).
         threads: tiles computed at once; None: one per processor.
         memory: MB that the process should stay below.
         seed: of everything random.
-        progress: told after every tile: tiles done, tiles in all.
+        progress: told after every tile: pixels done, pixels in all.
 
     Returns:
-        What was done, with every warning.
+        What was done, with every note and warning.
 
     Raises:
-        PanloomError: bad input or options; nothing stands under `out` then, and an existing file is untouched.
+        PanloomError: bad input or options; nothing stands under `out` then, and an existing file is untouched. Only
+            where the quick look, which is made last, cannot be written, the result stands.
     """
     files = [str(ms)] if isinstance(ms, (str, Path)) else [str(m) for m in ms]
     opening = partial(
@@ -153,8 +160,13 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         edge=edge,
         threads=threads or processors(),
     )
-    target = Target(str(out), format, dtype, nodata, dict(creation or {}), overviews, overwrite, resume)
-    call = _Call(method, dict(options or {}), align, device, threads, memory, seed, progress)
+    look_at = None if preview is None else str(preview)
+    target = Target(
+        str(out), format, dtype, nodata, dict(creation or {}), overviews, overwrite, resume, look_at, preview_bands
+    )
+    settings = {**opening.keywords, **vars(target), "sharpen_bands": sharpen_bands, "align": align, "seed": seed}
+    tags = made_by(method, options, settings)
+    call = _Call(method, dict(options or {}), align, device, threads, memory, seed, progress, tags)
     target.check([str(pan), *files])
     if threads is not None and threads < 1:
         raise OptionError(f"threads must be 1 or more; given: {threads}")
@@ -175,19 +187,21 @@ class _Call:
     memory: int
     seed: int
     progress: Progress | None
+    tags: Mapping[str, str]
 
 
 def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
     """The straight line. What can be refused is refused before the first pixel is fused."""
     clock = _Clock()
-    opened, registration, notes = register(opening(), align=call.align)
-    scene = opened.scene
-    with closing(scene):
-        fuser = check_fits(resolve(call.method, call.options), call.method, scene)
-        size = tile_size(scene.grid.ratio, fuser.traits.multiple)
-        need, slow = _tile_megabytes(opened, fuser, size), scene.pan.remote or scene.ms.remote
-        policy = Policy.choose(call.device, call.threads, call.memory, need, slow_files=slow)
-        writer, encoder, numbers = open_writer(opened, target, call.method, call.options, call.seed, size)
+    opened = opening()
+    with closing(opened.scene):
+        fuser = check_fits(resolve(call.method, call.options), call.method, opened.scene)
+        size = tile_size(opened.scene.grid.ratio, fuser.traits.multiple)
+        policy = _policy(opened, fuser, call, size)
+        refuse(opened, target, call.tags, size)
+        opened, registration, warnings = register(opened, align=call.align)
+        scene, settled = opened.scene, settle(opened, target, call.tags, size)
+        writer = open_writer(opened, target, settled)
         clock.lap("open")
         try:
             rng = torch.Generator().manual_seed(call.seed)
@@ -196,22 +210,23 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
             tiles = plan(scene.grid, fuser.traits, size, scene.layout.area)
             todo = [tile for tile in tiles if tile.index + len(list(blocks(tile.core, size))) > writer.done]
             taken_over = len(tiles) - len(todo)
-            work = partial(_tile, scene, fuser, numbers, encoder, policy, size)
-            accounts = _write(writer, todo, len(tiles), work, policy, call.progress)
+            work = partial(_tile, scene, fuser, settled, policy, size)
+            accounts = _write(writer, todo, _pixels(tiles), work, policy, call.progress)
             clock.lap("fuse")
             writer.close()
             clock.lap("finish")
         except BaseException:
             writer.abort()  # what is done survives an interruption
             raise
-    blocks_seen, blocks_in_all = scene.surveyed
-    if blocks_seen < blocks_in_all:
-        notes.append(f"statistics of the scene come from an even sample: {blocks_seen} of {blocks_in_all} blocks")
+    shown = look(target)
     if writer.note and not taken_over:
-        notes.append(writer.note)
-    notes += _pixel_notes(accounts, taken_over, len(tiles))
-    for note in notes:
-        log.warning(note)
+        warnings.append(writer.note)
+    warnings += _pixel_warnings(accounts)
+    blocks_seen, blocks_in_all = scene.surveyed
+    notes = (*opened.identity.facts, *_notes(accounts, scene.surveyed, (taken_over, len(tiles))))
+    for level, texts in ((logging.INFO, notes), (logging.WARNING, warnings)):
+        for text in texts:
+            log.log(level, text)
     return Report(
         inputs=(opened.pan.path, *(m.path for m in opened.ms)),
         output=target.path,
@@ -230,29 +245,31 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         device=str(policy.device),
         threads=policy.threads,
         seed=call.seed,
-        warnings=tuple(notes),
+        notes=notes,
+        warnings=tuple(warnings),
         cite=tuple(citations(fuser.traits.cite)),
+        preview=shown,
     )
 
 
 def register(opened: Opened, *, align: bool) -> tuple[Opened, Registration | None, list[str]]:
-    """Measure the offset between PAN and MS; warn, or correct it when asked to."""
+    """Measure the offset between PAN and MS; correct it when asked to. The texts are the warnings so far."""
     opened, shift = registered(opened, align=align)
-    notes = list(opened.scene.notes)
+    warnings = list(opened.scene.notes)
     if shift is None:
-        return opened, None, notes
+        return opened, None, warnings
     if not align and shift.distance > max(OFFSET, 2 * shift.spread / max(shift.windows, 1) ** 0.5):
-        notes.append(
+        warnings.append(
             f"MS lies {shift.row:+.2f} rows and {shift.col:+.2f} columns (MS pixels) from where its georeference says "
             f"(measured on {shift.windows} windows, confidence {shift.confidence:.2f}); --align corrects it"
         )
     if shift.spread > 2 * OFFSET:
-        notes.append(
+        warnings.append(
             f"the offset between PAN and MS changes over the scene (by about {shift.spread:.2f} MS pixels): no single "
             "shift corrects it"
         )
     measured = Registration(round(shift.row, 3), round(shift.col, 3), round(shift.confidence, 3), align)
-    return opened, measured, notes
+    return opened, measured, warnings
 
 
 def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
@@ -281,11 +298,22 @@ def _tile_megabytes(opened: Opened, fuser: Fuser, size: int) -> float:
     return height * width * (len(scene.bands) + 1) * opened.pixel_bytes * 8 / 2**20
 
 
+def _policy(opened: Opened, fuser: Fuser, call: _Call, size: int) -> Policy:
+    slow = opened.scene.pan.remote or opened.scene.ms.remote
+    need = _tile_megabytes(opened, fuser, size)
+    return Policy.choose(call.device, call.threads, call.memory, need, slow_files=slow)
+
+
+def _pixels(tiles: Sequence[Tile]) -> int:
+    return sum(tile.core.height * tile.core.width for tile in tiles)
+
+
 def _tile(
-    scene: Scene, fuser: Fuser, numbers: Numbers, encoder: TileEncoder, policy: Policy, size: int, tile: Tile
+    scene: Scene, fuser: Fuser, settled: Settled, policy: Policy, size: int, tile: Tile
 ) -> tuple[Done, list[list[bytes]]]:
     """One tile, compressed: runs in a worker thread. A whole scene becomes several tiles of the file."""
-    done = finish(scene, fuser, numbers, tile, policy)
+    encoder = settled.encoder
+    done = finish(scene, fuser, settled.numbers, tile, policy)
     mask = done.mask if encoder.masked else None
     places = [part.inside(tile.core) for part in blocks(tile.core, size)]
     parts = [
@@ -302,36 +330,44 @@ def _write(
     policy: Policy,
     progress: Progress | None,
 ) -> _Accounts:
-    """Fuse the tiles that are still missing and put them in order."""
-    accounts = _Accounts()
+    """Fuse the tiles that are still missing and put them in order; `total` pixels count for the progress."""
+    accounts, before = _Accounts(), total - _pixels(todo)
     with closing(each(todo, work, policy.threads + policy.readers, policy.ahead)) as results:
         for tile, (done, parts) in zip(todo, results, strict=True):
             for pieces in parts[writer.done - tile.index :]:
                 writer.put(writer.done, pieces)
             accounts.add(tile, done)
             if progress is not None:
-                progress(tile.index + 1, total)
+                progress(before + accounts.written, total)
     return accounts
 
 
-def _pixel_notes(accounts: _Accounts, taken_over: int, tiles: int) -> list[str]:
-    notes: list[str] = []
+def _pixel_warnings(accounts: _Accounts) -> list[str]:
+    found: list[str] = []
     if accounts.clipped:
-        notes.append(f"{accounts.clipped} values lie outside the output type and were clipped; --dtype chooses another")
+        found.append(f"{accounts.clipped} values lie outside the output type and were clipped; --dtype chooses another")
     if accounts.missing:
-        notes.append(f"{accounts.missing} PAN pixels lack MS in at least one band and are no-data there")
+        found.append(f"{accounts.missing} PAN pixels lack MS in at least one band and are no-data there")
+    if not accounts.valid and accounts.written:
+        found.append("no pixel of the result is valid")
+    return found
+
+
+def _notes(accounts: _Accounts, surveyed: tuple[int, int], resumed: tuple[int, int]) -> list[str]:
+    """What was done; blocks that statistics come from and tiles of an earlier run are given as (these, of all)."""
+    found: list[str] = []
+    if surveyed[0] < surveyed[1]:
+        found.append(f"statistics of the scene come from an even sample: {surveyed[0]} of {surveyed[1]} blocks")
     if accounts.filled:
-        notes.append(
+        found.append(
             f"{accounts.filled} PAN pixels whose own MS pixel is missing were filled from neighbouring MS pixels "
             "(--edge drop leaves them out)"
         )
-    if tiles and not accounts.valid and accounts.written:
-        notes.append("no pixel of the result is valid")
-    if taken_over:
-        notes.append(
-            f"{taken_over} of {tiles} tiles were taken over from the interrupted run; the counts are of the rest"
+    if resumed[0]:
+        found.append(
+            f"{resumed[0]} of {resumed[1]} tiles were taken over from the interrupted run; the counts are of the rest"
         )
-    return notes
+    return found
 
 
 def _bands(opened: Opened) -> dict[str, object]:

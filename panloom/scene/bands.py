@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from panloom import sensors
 from panloom.errors import OptionError, SceneError
@@ -16,6 +15,12 @@ from panloom.types import Band, Sensor
 
 #: Colour interpretations that name a band.
 _COLORS = {"red", "green", "blue", "coastal", "yellow", "rededge", "nir", "swir", "cirrus", "tir", "lwir"}
+
+#: Source of a sensor that nothing tells.
+NOT_RECOGNISED = "not recognised"
+
+#: Numbers that operators give to bands: "B4", "SR_B4", "B6_VCID_1", "B8A", "Band 4"; also at the end of file names.
+_NUMBERED = re.compile(r"(?:^|[\s_-])(B|BAND[\s_-]?)0*(\d{1,2}A?)(_VCID_[12])?(?:_L1[A-Z]+)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,22 @@ class SceneBand:
 
 @dataclass(frozen=True)
 class Identity:
-    """The sensor, its requested bands, and where both answers come from."""
+    """The sensor, its requested bands, and where both answers come from.
+
+    Attributes:
+        sensor: with the bands that are sharpened.
+        bands: all that are used.
+        sensor_source: where the sensor comes from.
+        bands_source: where the names of the bands come from.
+        facts: what is done, as it should be.
+        notes: what the user may have to act on.
+    """
 
     sensor: Sensor
     bands: tuple[SceneBand, ...]
     sensor_source: str
     bands_source: str
+    facts: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -91,7 +106,13 @@ def identify(
     use = replace(chosen, bands=tuple(b.band for b in marked if b.sharpen))
     if not use.bands:
         raise OptionError(f"no band is left to sharpen among {', '.join(b.band.name for b in marked)}; see --sharpen")
-    return Identity(use, marked, sensor_source, source, _notes(chosen, marked, sensor_source))
+    notes = _outside(chosen, marked)
+    if sensor_source == NOT_RECOGNISED:
+        numbers = () if named.certain or _all_named(bands) else _numbers(files, places)
+        notes.insert(0, _unrecognised(numbers))
+    if sharpen is None:
+        notes += _unplaced(marked)
+    return Identity(use, marked, sensor_source, source, _passed(marked), tuple(notes))
 
 
 def _sensor(
@@ -109,7 +130,7 @@ def _sensor(
     for raster in (*files, pan):
         if found := sensors.recognise([re.sub(r"[^A-Za-z0-9]+", " ", Path(raster.path).name)]):
             return found, f"file name {Path(raster.path).name}"
-    return sensors.get("generic"), "not recognised"
+    return sensors.get("generic"), NOT_RECOGNISED
 
 
 def _name(
@@ -143,7 +164,7 @@ def _name(
 def _known(sensor: Sensor, label: str, source: str) -> Band | None:
     if not label or (source == "colour interpretation" and label not in _COLORS):
         return None
-    return _called(sensor, label)
+    return sensors.band_named(sensor, label)
 
 
 def _completed(sensor: Sensor, known: Sequence[Band | None]) -> _Named | None:
@@ -163,32 +184,8 @@ def _completed(sensor: Sensor, known: Sequence[Band | None]) -> _Named | None:
     return _Named(named, "the rest by position only", certain=False)
 
 
-#: Words for bands that PAN says nothing about, whatever the instrument: role, and a wavelength where such bands lie.
-_BEYOND: dict[str, tuple[Literal["swir", "cirrus", "thermal"], float]] = {
-    "swir": ("swir", 1600.0),
-    "mir": ("swir", 1600.0),
-    "cirrus": ("cirrus", 1375.0),
-    "thermal": ("thermal", 11000.0),
-    "tir": ("thermal", 11000.0),
-    "tirs": ("thermal", 11000.0),
-    "lwir": ("thermal", 11000.0),
-}
-
-
-def _called(sensor: Sensor, label: str) -> Band | None:
-    """The sensor's band of that label; of an unknown instrument also a SWIR, cirrus or thermal band, by its word."""
-    found = sensors.band_named(sensor, label)
-    if found is not None or sensor.name != "generic":
-        return found
-    parts = re.fullmatch(r"([a-z]+)[ _-]?(\d*)", label.strip().lower())
-    if parts is None or parts[1] not in _BEYOND:
-        return None
-    role, centre = _BEYOND[parts[1]]
-    return Band(parts[1] + parts[2], centre, 100.0, sensors.generic_bands(1)[0].mtf_nyquist, role)
-
-
 def _match(sensor: Sensor, labels: Sequence[str]) -> tuple[Band, ...] | None:
-    found = [_called(sensor, label) if label else None for label in labels]
+    found = [sensors.band_named(sensor, label) if label else None for label in labels]
     bands = tuple(b for b in found if b is not None)
     return bands if len(bands) == len(labels) and len({b.name for b in bands}) == len(bands) else None
 
@@ -213,7 +210,7 @@ def _one(sensor: Sensor, places: Sequence[tuple[int, int]], named: _Named, word:
             raise OptionError(f"band {k} does not exist: the MS image has {len(places)} bands, numbered from 1")
         return places[k - 1], _band(sensor, name) if name else named.bands[k - 1]
     have = [b.name for b in named.bands]
-    wanted = _called(sensor, word)
+    wanted = sensors.band_named(sensor, word)
     name = word if word in have else wanted.name if wanted else word
     if name not in have:
         raise OptionError(f"band {word!r} does not exist: the MS image has {', '.join(have)} ({named.source})")
@@ -221,7 +218,7 @@ def _one(sensor: Sensor, places: Sequence[tuple[int, int]], named: _Named, word:
 
 
 def _band(sensor: Sensor, name: str) -> Band:
-    found = _called(sensor, name) or _called(sensors.get("generic"), name)
+    found = sensors.band_named(sensor, name) or sensors.band_named(sensors.get("generic"), name)
     if found is None:
         raise OptionError(f"{name!r} is no band of {sensor.name}: {', '.join(b.name for b in sensor.bands)}")
     return found
@@ -248,15 +245,55 @@ def _position(word: str, names: Sequence[str]) -> int:
     )
 
 
-def _notes(sensor: Sensor, bands: Sequence[SceneBand], source: str) -> tuple[str, ...]:
-    notes = []
-    if sensor.name == "generic" and source == "not recognised":
-        notes.append("sensor not recognised: generic MTF gains are used; name it with --sensor (see: panloom sensors)")
+def _passed(bands: Sequence[SceneBand]) -> tuple[str, ...]:
     passed = [f"{b.band.name} ({b.reason})" for b in bands if not b.sharpen]
-    if passed:
-        notes.append(f"not sharpened, interpolated and passed through: {', '.join(passed)}; --sharpen changes that")
+    said = f"not sharpened, interpolated and passed through: {', '.join(passed)}; --sharpen changes that"
+    return (said,) if passed else ()
+
+
+def _outside(sensor: Sensor, bands: Sequence[SceneBand]) -> list[str]:
     low, high = sensor.pan.centre_nm - sensor.pan.fwhm_nm / 2, sensor.pan.centre_nm + sensor.pan.fwhm_nm / 2
-    outside = [b.band.name for b in bands if b.sharpen and not low <= b.band.centre_nm <= high]
-    if outside and sensor.name != "generic":
-        notes.append(f"sharpened although PAN ({low:.0f}-{high:.0f} nm) does not cover them: {', '.join(outside)}")
-    return tuple(notes)
+    known = [b.band for b in bands if b.sharpen and not b.band.placeholder]
+    outside = [band.name for band in known if not low <= band.centre_nm <= high]
+    said = f"sharpened although PAN ({low:.0f}-{high:.0f} nm) does not cover them: {', '.join(outside)}"
+    return [said] if outside else []
+
+
+def _unplaced(bands: Sequence[SceneBand]) -> list[str]:
+    """Four bands are hardly ever anything but visible and near infrared; of more, some may be none of PAN's."""
+    unknown = [b.band.name for b in bands if b.sharpen and b.band.placeholder]
+    said = (
+        f"nothing tells what {', '.join(unknown)} are: SWIR or thermal bands among them are sharpened like the others; "
+        "name the instrument with --sensor, the bands with --bands (6=swir1), or those to sharpen with --sharpen"
+    )
+    return [said] if unknown and len(bands) > 4 else []
+
+
+def _unrecognised(numbers: Sequence[str]) -> str:
+    said = "sensor not recognised: generic MTF gains are used"
+    if not numbers:
+        return f"{said}; name it with --sensor (see: panloom sensors)"
+    said += f". The bands are named {', '.join(numbers)}, and every instrument counts its bands in its own way; "
+    if known := sensors.having(numbers):
+        return f"{said}name it, if it is one of those with all these bands: --sensor {' | '.join(known)}"
+    return f"{said}no known sensor has all of them: name the bands (--bands 1=blue,...) or give --sensor a TOML file"
+
+
+def _numbers(files: Sequence[Raster], places: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """The operator's band numbers in descriptions or file names, where every band has one of its own.
+
+    "Band 1", "Band 2", ... in this order say no more than the place in the file: any program writes that.
+    """
+    descriptions = [files[f].descriptions[n - 1] or "" for f, n in places]
+    for labels in (descriptions, [Path(files[f].path).stem for f, _ in places]):
+        found = [_NUMBERED.search(label.strip()) for label in labels]
+        parts = [match.groups(default="") for match in found if match]
+        names = tuple(f"B{number}{mark}".upper() for _, number, mark in parts)
+        counted = [number for word, number, _ in parts if len(word) > 1] == [str(k + 1) for k in range(len(labels))]
+        if len(set(names)) == len(labels) and not counted:
+            return names
+    return ()
+
+
+def _all_named(items: Sequence[str | int] | None) -> bool:
+    return bool(items) and not any(str(item).strip().isdigit() for item in items or ())

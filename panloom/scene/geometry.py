@@ -106,8 +106,7 @@ def settle(
     shift = shift or (0.0, 0.0)
     scene = _scene_window(relation, shift, pan, ms, extent)
     layout = _nest(relation, ratio, shift, pan, ms, scene)
-    area = _area(layout, pan, window, bounds)
-    return replace(layout, area=area)
+    return _cut(layout, _bounds_window(pan, bounds) if bounds is not None else window)
 
 
 def _relate(pan: Raster, ms: Raster) -> _Relation:
@@ -264,23 +263,24 @@ def _resampling_note(relation: _Relation, ratio: int, pan: Raster, ms: Raster, d
     return f"MS {why}: it is resampled (cubic) onto a grid of {ratio} x {ratio} PAN pixels"
 
 
-def _area(
-    layout: Layout, pan: Raster, window: Window | None, bounds: tuple[float, float, float, float] | None
-) -> Window:
-    """What is written, in pixels of the scene."""
-    grid = layout.grid
-    if bounds is not None:
-        window = _bounds_window(pan, bounds)
-    if window is None:
-        return layout.area
-    part = window.shifted(-layout.pan_origin[0], -layout.pan_origin[1]).clipped(grid.height, grid.width)
+def _cut(layout: Layout, wanted: Window | None) -> Layout:
+    """The layout with the part that is written, which is wanted in pixels of the PAN file."""
+    if wanted is None:
+        return layout
+    grid, (row, col) = layout.grid, layout.pan_origin
+    said = f"the window (row {wanted.row}, column {wanted.col}, {wanted.height} x {wanted.width})"
+    scene = f"the scene, which starts at PAN row {row}, column {col} and has {grid.height} x {grid.width} pixels"
+    part = wanted.shifted(-row, -col).clipped(grid.height, grid.width)
     if not part.height or not part.width:
-        raise OptionError(
-            f"the window (row {window.row}, column {window.col}, {window.height} x {window.width}) holds no pixel of "
-            f"the scene, which starts at PAN row {layout.pan_origin[0]}, column {layout.pan_origin[1]} and has "
-            f"{grid.height} x {grid.width} pixels"
-        )
-    return part
+        raise OptionError(f"{said} holds no pixel of {scene}")
+    kept = part.shifted(row, col)
+    if kept == wanted:
+        return replace(layout, area=part)
+    note = (
+        f"{said} reaches beyond {scene}: only the part inside is written (row {kept.row}, column {kept.col}, "
+        f"{kept.height} x {kept.width})"
+    )
+    return replace(layout, area=part, notes=(*layout.notes, note))
 
 
 def _bounds_window(pan: Raster, bounds: tuple[float, float, float, float]) -> Window:

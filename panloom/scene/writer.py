@@ -151,7 +151,7 @@ class GeoTiffWriter:
         """
         self.path, self.profile = Path(path), profile
         self.note: str | None = None
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._partial = _partial(self.path)
         self._copy = self.path.with_name(f".{self.path.name}.partial.cog")
         self._flush_seconds = flush_seconds
         _check_place(self.path, overwrite)
@@ -161,7 +161,7 @@ class GeoTiffWriter:
             _try_cog(front, profile)
         self._skeleton = _tiff.skeleton(front, profile.height, profile.width, profile.tile_count, groups)
         self._pieces = sum(groups)
-        self._journal = Journal(self._partial.with_name(self._partial.name + ".json"), self._pieces)
+        self._journal = Journal(_journal(self.path), self._pieces)
         self._lengths = np.zeros((profile.tile_count, self._pieces), dtype=np.int64)
         self.done = 0
         front_hash = hashlib.sha256(self._skeleton.data).hexdigest()
@@ -190,8 +190,7 @@ class GeoTiffWriter:
             self.abort()
 
     def _found(self) -> bool:
-        # Locking has made the partial file if there was none.
-        if self._journal.path.is_file() and self._partial.is_file() and self._partial.stat().st_size:
+        if unfinished(self.path):
             return True
         self.note = f"{self.path}: no earlier run to resume; started anew"
         return False
@@ -369,6 +368,21 @@ class GeoTiffWriter:
             f"({written / 1e9:.2f} GB); about {need / 1e9:.2f} GB more are needed; make room and repeat with "
             "--resume"
         )
+
+
+def unfinished(path: str | os.PathLike[str]) -> bool:
+    """Whether an interrupted run left something of this output that may be gone on with."""
+    partial = _partial(Path(path))
+    # Locking makes the partial file if there is none, so an empty one means nothing.
+    return _journal(Path(path)).is_file() and partial.is_file() and partial.stat().st_size > 0
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial.json")
 
 
 def _check_place(path: Path, overwrite: bool) -> None:

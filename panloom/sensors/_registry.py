@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +14,6 @@ from panloom.sensors._toml import Entry, read_entry
 from panloom.types import Band, Sensor
 
 _FOLDER = Path(__file__).parent
-_GENERIC_GAIN = 0.30
-_GENERIC_RANGE_NM = (450.0, 900.0)
 
 # Entries of the user's own files by sensor name, so that their orders and aliases are found from the sensor.
 _own: dict[str, Entry] = {}
@@ -103,7 +102,8 @@ def _entry(sensor: Sensor) -> Entry:
     order = tuple(band.name for band in sensor.bands)
     kin = [entry for entry in entries if set(order) <= set(entry.labels.values())]
     exact = [entry for entry in kin if entry.sensor == sensor]
-    bare = Entry(sensor, orders=(order,), labels={plain(name): name for name in order})
+    families = entries[0].families if entries else {}
+    bare = Entry(sensor, orders=(order,), labels={plain(name): name for name in order}, families=families)
     return (*exact, *kin, bare)[0]
 
 
@@ -127,9 +127,9 @@ def bands_for(sensor: Sensor, count: int) -> tuple[Band, ...] | None:
 
 
 def generic_bands(count: int) -> tuple[Band, ...]:
-    """Bands "band1", "band2", ... of an unknown instrument, with the usual gain .30 at Nyquist.
+    """Bands "band1", "band2", ... of an unknown instrument, with the gain at Nyquist of the generic sensor.
 
-    The wavelengths are placeholders: equal parts of 450 nm to 900 nm, so that every band has a width.
+    The wavelengths are placeholders: equal parts of the generic PAN's range, so that every band has a width.
 
     Args:
         count: number of bands, from 1.
@@ -139,9 +139,11 @@ def generic_bands(count: int) -> tuple[Band, ...]:
     """
     if count < 1:
         raise SensorError(f"cannot make {count} bands; the number must be 1 or more")
-    low, high = _GENERIC_RANGE_NM
-    width = (high - low) / count
-    return tuple(Band(f"band{i + 1}", low + (i + 0.5) * width, width, _GENERIC_GAIN) for i in range(count))
+    sensor = get("generic")
+    low, width = sensor.pan.centre_nm - sensor.pan.fwhm_nm / 2, sensor.pan.fwhm_nm / count
+    gain = sensor.bands[0].mtf_nyquist
+    centres = [low + (i + 0.5) * width for i in range(count)]
+    return tuple(Band(f"band{i}", centre, width, gain, placeholder=True) for i, centre in enumerate(centres, 1))
 
 
 def band_named(sensor: Sensor, label: str) -> Band | None:
@@ -153,9 +155,24 @@ def band_named(sensor: Sensor, label: str) -> Band | None:
 
     Returns:
         The band, also one that is not in `sensor.bands` because they were cut down; None where the label fits
-        no multispectral band. PAN is none.
+        no multispectral band. PAN is none. Of the generic sensor also SWIR, cirrus and thermal bands, by their word.
     """
     entry = _entry(sensor)
     name = find(label, entry.labels)
     bands = {band.name: band for band in (*entry.sensor.bands, *sensor.bands)}
-    return None if name is None else bands[name]
+    if name is not None:
+        return bands[name]
+    parts = re.fullmatch(r"([a-z]+)[ _-]?(\d*)", label.strip().lower())
+    if parts is None or parts[1] not in entry.families:
+        return None
+    return replace(entry.families[parts[1]], name=parts[1] + parts[2])
+
+
+def having(labels: Sequence[str]) -> list[str]:
+    """The names of the sensors of the registry that have a band of their own for each of these labels.
+
+    Args:
+        labels: as for `band_named`.
+    """
+    found = {name: [band_named(get(name), label) for label in labels] for name in names()}
+    return [name for name, bands in found.items() if None not in bands and len(set(bands)) == len(labels)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,6 +17,7 @@ Role = Literal["sharpen", "swir", "cirrus", "thermal"]
 
 _PAN = frozenset(("centre_nm", "fwhm_nm", "mtf_nyquist"))
 _BAND = _PAN | {"name", "role", "aliases"}
+_FAMILY = _PAN | {"words", "role"}
 _TOP = frozenset(
     (
         "name",
@@ -31,6 +32,7 @@ _TOP = frozenset(
         "pan",
         "bands",
         "orders",
+        "families",
     )
 )
 _MISSING = object()
@@ -46,6 +48,7 @@ class Entry:
         recognise: identifiers in metadata that mean this sensor.
         orders: usual band orders of the products, as band names; the first with a given length counts.
         labels: plain form of each band alias (see `panloom.sensors._labels.plain`) and its band's name.
+        families: words that, with a number or without, name a band of which only the role is known; and that band.
     """
 
     sensor: Sensor
@@ -53,6 +56,7 @@ class Entry:
     recognise: tuple[str, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    families: Mapping[str, Band] = field(default_factory=dict)
 
 
 def role_of(centre_nm: float) -> Role:
@@ -115,7 +119,8 @@ def read_entry(path: Path) -> Entry:
     """Read and check a sensor file.
 
     Args:
-        path: a TOML file; the keys are those of `Sensor` and `Band`, and `aliases`, `recognise`, `orders`.
+        path: a TOML file; the keys are those of `Sensor` and `Band`, and `aliases`, `recognise`, `orders`,
+            `families`.
 
     Raises:
         SensorError: the file cannot be read, or a key or value in it is wrong.
@@ -136,6 +141,7 @@ def read_entry(path: Path) -> Entry:
         recognise=top.texts("recognise"),
         orders=_orders(top, bands),
         labels=_labels(tables),
+        families=_families(top),
     )
 
 
@@ -162,11 +168,15 @@ def _sensor(top: _Table, bands: tuple[Band, ...]) -> Sensor:
     )
 
 
-def _band_tables(top: _Table) -> list[_Table]:
-    raw = top.values.get("bands")
+def _tables(top: _Table, key: str, need: str) -> list[_Table]:
+    raw = top.values.get(key)
     if not isinstance(raw, list) or not raw or not all(isinstance(item, dict) for item in raw):
-        raise top.wrong("bands", "one table [[bands]] for each band, at least one")
-    tables = [_Table(top.path, f"bands[{i}].", item) for i, item in enumerate(raw)]
+        raise top.wrong(key, need)
+    return [_Table(top.path, f"{key}[{i}].", item) for i, item in enumerate(raw)]
+
+
+def _band_tables(top: _Table) -> list[_Table]:
+    tables = _tables(top, "bands", "one table [[bands]] for each band, at least one")
     seen: set[str] = set()
     for table in tables:
         name = table.text("name")
@@ -215,4 +225,18 @@ def _labels(tables: list[_Table]) -> dict[str, str]:
                     f"{table.path}: {table.where}aliases holds {label!r}, which already means the band "
                     f"{found[plain(label)]!r}; give each label to one band"
                 )
+    return found
+
+
+def _families(top: _Table) -> dict[str, Band]:
+    if "families" not in top.values:
+        return {}
+    found: dict[str, Band] = {}
+    for table in _tables(top, "families", "one table [[families]] for each kind of band"):
+        band = replace(_band(table, "", _FAMILY), placeholder=True)
+        words = table.texts("words")
+        told = set(words) - found.keys()
+        if not words or len(told) < len(words) or not all(word.isalpha() and word.islower() for word in words):
+            raise table.wrong("words", "a list of words in small letters, each in one family only")
+        found |= {word: replace(band, name=word) for word in words}
     return found

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from system_tools import call, done, fails, leftovers, pixels, told
 from system_tools import try_sharpen as sharpen
+
+from panloom.run import sharpen as engine
 
 
 @pytest.fixture
@@ -96,6 +100,73 @@ def test_words_that_mean_nothing(small, out, words, fragments, tmp_path):
     assert all(fragment.lower() in line.lower() for fragment in fragments), line
     assert not out.exists()
     assert not leftovers(out.parent)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--bands", "9"),
+        ("--method", "gsaa"),
+        ("--sensor", "worldview"),
+        ("--memory", "1"),
+        ("--device", "tpu9"),
+        ("--nodata", "70000"),
+        ("--window", "5000,5000,10,10"),
+        ("--co", "COMPRESS=SHRINK"),
+        ("--preview", "{dir}/look.png", "--preview-bands", "77"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_word_is_told_before_an_output_that_exists(small, out, words):
+    out.write_bytes(b"precious")
+    line = told(sharpen(small, out, *(word.format(dir=out.parent) for word in words)))
+    assert "--overwrite" not in line
+    assert out.read_bytes() == b"precious"
+
+
+def test_a_missing_input_is_told_before_an_output_that_exists(small, out):
+    out.write_bytes(b"precious")
+    fails(sharpen((small.pan, out.parent / "none.tif"), out), 1, "none.tif", "no such file")
+
+
+def test_an_output_that_exists_is_told_before_costly_work(small, out, monkeypatch):
+    out.write_bytes(b"precious")
+    monkeypatch.setattr(engine, "register", lambda *_, **__: pytest.fail("the offset was measured"))
+    fails(sharpen(small, out), 1, "exists", "--overwrite")
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.JPG", "out.jp2", "out.vrt", "out.img", "out.nc"])
+def test_a_name_of_another_format(small, tmp_path, name):
+    fails(sharpen(small, tmp_path / name), 2, name, "panloom writes GeoTIFF", ".tif", "--preview")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out", "out.TIF", "out.tiff", "out.gtiff", "out.cog", "scene.2024-05"])
+def test_names_of_a_geotiff(small, tmp_path, name):
+    done(sharpen(small, tmp_path / name))
+    assert pixels(tmp_path / name).shape == (4, 200, 180)
+
+
+def test_a_preview_is_a_png(small, out):
+    fails(sharpen(small, out, "--preview", out.with_suffix(".jpg")), 2, "PNG")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("window", "kept"),
+    [("150,100,500,500", "row 150, column 100, 50 x 80"), ("-5,-8,20,20", "row 0, column 0, 15 x 12")],
+)
+def test_a_window_partly_outside_is_told(small, out, window, kept):
+    result = done(sharpen(small, out, "--window", window, "--json"))
+    notes = [text for text in json.loads(result.stdout)["warnings"] if "reaches beyond the scene" in text]
+    assert len(notes) == 1
+    assert f"the window (row {window.split(',')[0]}, " in notes[0]
+    assert f"only the part inside is written ({kept})" in notes[0]
+
+
+def test_a_window_inside_needs_no_word(small, out):
+    result = done(sharpen(small, out, "--window", "0,0,200,180", "--json"))
+    assert "beyond" not in result.stdout
 
 
 @pytest.mark.parametrize(

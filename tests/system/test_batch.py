@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from functools import partial
@@ -13,9 +14,11 @@ import pytest
 from panloom.data import georeference, make
 from panloom.errors import OutputError, PanloomError, ResumeError
 from panloom.run import batch
+from panloom.run._tags import DEFAULTS
 from panloom.run.batch import find, run
 from panloom.run.sharpen import sharpen
 from panloom.scene.saving import save
+from panloom.types import Window
 
 ONE = partial(sharpen, threads=1, device="cpu")
 
@@ -133,6 +136,55 @@ def test_results_of_other_options_are_named(tmp_path):
     assert "(form=physical, not none)" in run(pairs, sharpen=ONE).outcomes[0].note
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"bands": ["3", "1"]}, "bands=3,1"),
+        ({"extent": "intersection"}, "extent=intersection"),
+        ({"dtype": "float32", "edge": "drop"}, "edge=drop; dtype=float32"),
+        ({"window": Window(0, 0, 64, 64), "ms_shift": (0.1, 0.0)}, "ms_shift=0.1,0; window=0,0,64,64"),
+        ({"creation": {"COMPRESS": "DEFLATE"}, "nodata": 7}, "nodata=7; creation=COMPRESS=DEFLATE"),
+    ],
+    ids=str,
+)
+def test_results_of_other_settings_are_named(tmp_path, settings, said):
+    write(tmp_path / "in" / "a")
+    pairs = find(tmp_path / "in", tmp_path / "out")
+    run(pairs, sharpen=ONE)
+    other = run(pairs, sharpen=ONE, settings=settings).outcomes[0]
+    assert other.status == "skipped"
+    assert other.note == (
+        f"the result that is there was made with other settings (none, not {said}); --again replaces it"
+    )
+    assert run(pairs, sharpen=ONE, settings=settings, skip_done=False).ok
+    assert run(pairs, sharpen=ONE, settings=settings).outcomes[0].note is None
+    assert f"({said}, not none)" in run(pairs, sharpen=ONE).outcomes[0].note
+
+
+def test_another_seed_is_named_and_what_changes_nothing_is_not(tmp_path):
+    write(tmp_path / "in" / "a")
+    pairs = find(tmp_path / "in", tmp_path / "out")
+    run(pairs, sharpen=ONE)
+    assert run(pairs, settings={"threads": 2, "memory": 4096, "creation": {}}).outcomes[0].note is None
+    other = run(pairs, settings={"seed": 3}, options={"form": "physical"}).outcomes[0].note
+    assert "other options (none, not form=physical) and other seed (0, not 3)" in other
+
+
+def test_every_keyword_that_shapes_a_result_is_in_its_tags():
+    """A new keyword of `sharpen` belongs in the tags, or in this list of those that change nothing in the file."""
+    known = {name: word.default for name, word in inspect.signature(sharpen).parameters.items()}
+    elsewhere = {"pan", "ms", "out", "method", "options", "seed"}
+    nothing = {"overwrite", "resume", "preview", "preview_bands", "device", "threads", "memory", "progress"}
+    assert {name: known[name] for name in known.keys() - elsewhere - nothing} == dict(DEFAULTS)
+
+
+def test_a_new_pair_is_no_resumed_one(tmp_path, caplog):
+    write(tmp_path / "in" / "a")
+    done = run(find(tmp_path / "in", tmp_path / "out"), sharpen=ONE)
+    assert not [text for text in done.outcomes[0].report.warnings if "resume" in text]
+    assert "resume" not in caplog.text
+
+
 def test_results_of_another_program_are_named(tmp_path):
     write(tmp_path / "in" / "a")
     pairs = find(tmp_path / "in", tmp_path / "out")
@@ -158,8 +210,17 @@ def test_a_standing_result_is_closed_when_it_is_broken(source, tmp_path, monkeyp
     assert not any(reader._opened for reader in opened)
 
 
+def unfinished(folder):
+    """What interrupted runs leave, as far as the batch looks at it."""
+    folder.mkdir()
+    for name in "abc":
+        for end in ("", ".json"):
+            (folder / f".{name}_sharpened.tif.partial{end}").write_text("x")
+
+
 def test_only_an_error_of_resuming_starts_anew(source, tmp_path):
     calls = []
+    unfinished(tmp_path / "out")
 
     def other(pan, ms, out, *, resume, **how):
         calls.append(resume)
@@ -213,6 +274,7 @@ def test_an_interrupted_pair_starts_anew_with_another_method(tmp_path):
 
 def test_a_full_disk_does_not_throw_away_what_was_done(source, tmp_path):
     calls = []
+    unfinished(tmp_path / "out")
 
     def full(pan, ms, out, **how):
         calls.append(how)

@@ -37,6 +37,19 @@ def test_help_of_every_command(command):
     assert done(call(command, "-h")).stdout == result.stdout
 
 
+@pytest.mark.parametrize(
+    ("family", "commands"),
+    [
+        ("_sharpen", {"sharpen", "batch"}),
+        ("_look", {"info", "methods", "sensors", "cite"}),
+        ("_demo", {"demo"}),
+    ],
+)
+def test_a_family_of_commands_has_a_module_of_its_own(family, commands):
+    there = {name for name, c in main.commands.items() if c.callback.__module__ == f"panloom.cli.{family}"}
+    assert there == commands
+
+
 def test_version():
     assert panloom.__version__ in done(call("--version")).stdout
     seen = outside("--version")
@@ -66,7 +79,10 @@ def test_info_in_words(small):
         "blue",
         "nir",
         "sharpened",
-        "offset",
+        "misregistration",
+        "in panloom.fuse",
+        "counts as 1",
+        "warning: sensor not recognised",
     ):
         assert word in text, word
 
@@ -125,6 +141,9 @@ def test_one_method(name):
     assert text.startswith(f"{name}: ")
     assert "--set form=...(" in text.replace("... (", "...(")
     assert any(year in text for year in ("19", "20")), "no citation"
+    assert "any ratio, any number of bands; " in text
+    assert "haze" in text
+    assert not [word for word in ("additive", "halo", "no noise") if word in text], "words of the house"
 
 
 def test_unknown_names_are_refused_with_the_nearest():
@@ -142,8 +161,10 @@ def test_sensors():
     text = done(call("sensors")).stdout
     assert all(name in text for name in sensors.names())
     text = done(call("sensors", "landsat-8")).stdout
-    assert "blue" in text
     assert "ratio 2" in text
+    roles = {words[1]: words[-2] for line in text.splitlines() if len(words := line.split()) > 5}
+    assert roles["pan"] == "pan"
+    assert roles["blue"] == "sharpen"
 
 
 def test_cite():

@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
 
+from panloom.cli import main
 from panloom.errors import MethodError, OptionError, OutputError
 from panloom.run import demo as module
 from panloom.run.demo import BESIDE, GAP, demo, liveliest
@@ -123,6 +125,14 @@ def test_the_same_seed_gives_the_same_files_and_another_one_does_not(done, tmp_p
     for name in NAMES - {"report.json"}:
         assert (same.folder / name).read_bytes() == (done.folder / name).read_bytes(), name
     assert other.scores != done.scores
+
+
+def test_the_last_line_says_what_to_look_at(tmp_path):
+    said = CliRunner().invoke(main, ["demo", str(tmp_path / "here"), "--size", "64", "--method", "exp"])
+    assert said.exit_code == 0
+    last = said.stdout.splitlines()[-1]
+    assert last.startswith(f"Open {tmp_path / 'here' / 'preview.png'}: ")
+    assert all(word in last for word in ("MS", "result", "truth"))
 
 
 def test_an_earlier_demo_is_kept_unless_told_otherwise(tmp_path):

@@ -272,7 +272,7 @@ def test_bands_that_pan_does_not_see_are_passed_through(tmp_path):
     image, exp = pixels(tmp_path / "out.tif"), pixels(sharpen(both, tmp_path / "exp.tif", *words, "--method", "exp"))
     assert np.array_equal(image[2], exp[2])
     assert not np.array_equal(image[1], exp[1])
-    assert any("swir1 (swir)" in warning for warning in report.warnings)
+    assert any("swir1 (swir)" in note for note in report.notes)
     assert [b["sharpened"] for b in report.bands["bands"]] == [True, True, False] + [True] * (len(names) - 2)
     # The other bands do not know of it.
     alone = pixels(sharpen(files, tmp_path / "alone.tif", *words))
@@ -376,5 +376,5 @@ def test_values_that_the_type_cannot_hold_are_counted(whole, tmp_path):
     with rasterio.open(exact) as ds:
         values = ds.read()
     assert report.pixels["clipped"] == int(((values > 255.5) | (values < -0.5)).sum()) > 0
-    assert any("clipped" in note for note in report.warnings)
+    assert any("clipped" in warning for warning in report.warnings)
     assert free.pixels["clipped"] == 0

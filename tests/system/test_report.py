@@ -9,6 +9,8 @@ import pytest
 import rasterio
 from system_tools import call, done, leftovers, outside, pixels, placed, sharpened, told, write
 
+from panloom.run import sharpen as engine
+
 pytestmark = pytest.mark.usefixtures("no_registration")
 
 
@@ -53,6 +55,25 @@ def test_json_is_all_that_stands_on_standard_output(small, tmp_path):
     assert "gsa" in seen.stderr
 
 
+def test_what_is_as_it_should_be_is_no_warning(small, tmp_path):
+    words = ("sharpen", *small.words, tmp_path / "out.tif", "--overwrite", "--sharpen", "red,green,blue")
+    seen = outside(*words, "--report", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    passed, filled = report["notes"]
+    assert passed.startswith("not sharpened")
+    assert "filled from neighbouring MS pixels" in filled
+    assert report["warnings"][0].startswith("sensor not recognised")
+    assert not {passed, filled} & set(report["warnings"])
+    lines = seen.stderr.splitlines()
+    assert [line for line in lines if line.startswith("warning: ")] == [
+        f"warning: {text}" for text in report["warnings"]
+    ]
+    assert [line for line in lines if line.startswith("note: ")] == [f"note: {passed}", f"note: {filled}"]
+    quiet = outside(*words, "--quiet").stderr
+    assert "warning: sensor not recognised" in quiet
+    assert "not sharpened" not in quiet
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [((), (2, 1, 0)), (("--preview-bands", "nir1,2,blue"), (3, 1, 0)), (("--preview-bands", "4"), (3,))],
@@ -82,9 +103,27 @@ def test_preview_of_a_large_image_is_small(tmp_path):
     assert pixels(tmp_path / "look.png").shape == (4, 46, 1200)
 
 
-def test_preview_of_a_band_that_does_not_exist_keeps_the_result(small, tmp_path):
-    out = tmp_path / "out.tif"
-    result = call("sharpen", "-q", *small.words, out, "--preview", tmp_path / "look.png", "--preview-bands", "77")
+@pytest.mark.parametrize(("bands", "said"), [("77", "'77'"), ("1,2,purple", "'purple'"), ("1,2", "one or three bands")])
+def test_preview_of_bands_that_do_not_exist_is_refused_before_the_work(small, tmp_path, monkeypatch, bands, said):
+    monkeypatch.setattr(engine, "_write", lambda *_: pytest.fail("tiles were computed"))
+    words = ("--preview", tmp_path / "look.png", "--preview-bands", bands)
+    result = call("sharpen", "-q", *small.words, tmp_path / "out.tif", *words)
     assert result.exit_code == 2
-    assert "'77'" in told(result)
-    assert pixels(out).shape == (4, 200, 180)
+    assert said in told(result)
+    assert not list(tmp_path.iterdir())
+
+
+def test_preview_bands_without_a_preview(small, tmp_path):
+    result = call("sharpen", "-q", *small.words, tmp_path / "out.tif", "--preview-bands", "1")
+    assert result.exit_code == 2
+    assert "--preview" in told(result)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"), [((), ["red", "green", "blue"]), (("--preview-bands", "4"), ["nir1"])], ids=["default", "grey"]
+)
+def test_the_bands_of_the_preview_are_told(small, tmp_path, words, shown):
+    words, png = (*words, "--report", tmp_path / "report.json"), tmp_path / "look.png"
+    result = done(call("sharpen", *small.words, tmp_path / "out.tif", "--preview", png, *words))
+    assert f"{png}: quick look, shows {', '.join(shown)}\n" in result.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["preview"] == {"path": str(png), "bands": shown}

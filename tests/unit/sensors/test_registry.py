@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from panloom.errors import SensorError
-from panloom.sensors import band_named, bands_for, generic_bands, get, recognise
+from panloom.sensors import band_named, bands_for, generic_bands, get, having, recognise
 
 OWN = """
 name = "Drone-5"
@@ -155,11 +155,57 @@ def test_the_generic_sensor_takes_any_number_of_bands():
     assert ordered("generic", 3) == ["red", "green", "blue"]
     assert ordered("generic", 1) == ["band1"]
     assert ordered("generic", 6)[-1] == "band6"
-    assert {band.mtf_nyquist for band in generic_bands(6)} == {0.30}
+    assert {band.mtf_nyquist for band in generic_bands(6)} == {0.30} == {b.mtf_nyquist for b in get("generic").bands}
+    assert all(band.placeholder for band in generic_bands(6))
+    assert not any(band.placeholder for name in ("generic", "landsat-8") for band in get(name).bands)
     assert [band.centre_nm for band in generic_bands(2)] == [562.5, 787.5]
     assert ordered("generic", 0) is None
     with pytest.raises(SensorError, match="cannot make 0 bands"):
         generic_bands(0)
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "role"),
+    [
+        ("SWIR", "swir", "swir"),
+        ("swir 2", "swir2", "swir"),
+        (" MIR-1 ", "mir1", "swir"),
+        ("Cirrus", "cirrus", "cirrus"),
+        ("TIRS1", "tirs1", "thermal"),
+        ("lwir_12", "lwir12", "thermal"),
+        ("thermal", "thermal", "thermal"),
+    ],
+)
+def test_bands_beyond_pan_are_known_by_their_words(label, name, role):
+    generic = get("generic")
+    band = band_named(generic, label)
+    assert (band.name, band.role, band.placeholder, band.mtf_nyquist) == (name, role, True, 0.3)
+    assert band_named(replace(generic, bands=(band,)), "swir9").role == "swir"
+    assert band_named(get("quickbird"), label) is None
+    assert band_named(generic, "x" + label.strip()) is None
+
+
+def test_which_sensors_have_these_bands():
+    assert having(["B2", "SR_B3", "B04"]) == ["eo1-ali", "gaofen-2", "landsat-7", "landsat-8"]
+    assert having(["B2", "B10", "B11"]) == ["landsat-8"]
+    assert having(["B2", "B02"]) == []
+    assert having(["B77"]) == []
+
+
+def test_families_of_your_own(write):
+    family = "[[families]]\nwords = ['hot', 'warm']\ncentre_nm = 9000\nfwhm_nm = 10\nmtf_nyquist = 0.2\n"
+    own = get(write(OWN + family))
+    assert (band_named(own, "Warm 3").name, band_named(own, "Warm 3").role) == ("warm3", "thermal")
+    assert band_named(own, "hot") == own.bands[2]
+    for old, new, message in (
+        ("'warm'", "'hot'", r"families\[0\]\.words = .*each in one family only"),
+        ("'warm'", "'Warm'", "small letters"),
+        ("['hot', 'warm']", "[]", "list of words"),
+        ("centre_nm = 9000", "", r"families\[0\]\.centre_nm is missing"),
+        ("[[families]]", "[families]", "families = .*one table"),
+    ):
+        with pytest.raises(SensorError, match=message):
+            get(write(OWN + family.replace(old, new)))
 
 
 def test_a_file_of_your_own(write):
