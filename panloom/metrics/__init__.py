@@ -1,9 +1,40 @@
 """Quality indices: one file each, an additive tally and a final formula."""
 
-from panloom.metrics._metric import Metric, Tally, added
+from panloom.metrics._full import Form, FullMetric, FullScene, variant
+from panloom.metrics._metric import Core, Metric, Tally, added
 from panloom.metrics._registry import get, names
 from panloom.metrics.bias import BIAS
 from panloom.metrics.ergas import ERGAS
+from panloom.metrics.psnr import PSNR
+from panloom.metrics.q import Q
+from panloom.metrics.q2n import Q2N, Q2N_UNROUNDED
+from panloom.metrics.rmse import RMSE
 from panloom.metrics.sam import SAM
+from panloom.metrics.scc import SCC, SCC_VALID
+from panloom.metrics.ssim import SSIM, SSIM_FULL_SCALE, SSIM_MHIF
 
-__all__ = ["BIAS", "ERGAS", "SAM", "Metric", "Tally", "added", "get", "names"]
+__all__ = [
+    "BIAS",
+    "ERGAS",
+    "PSNR",
+    "Q2N",
+    "Q2N_UNROUNDED",
+    "RMSE",
+    "SAM",
+    "SCC",
+    "SCC_VALID",
+    "SSIM",
+    "SSIM_FULL_SCALE",
+    "SSIM_MHIF",
+    "Core",
+    "Form",
+    "FullMetric",
+    "FullScene",
+    "Metric",
+    "Q",
+    "Tally",
+    "added",
+    "get",
+    "names",
+    "variant",
+]

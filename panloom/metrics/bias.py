@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float64, Shaped
 from torch import Tensor
 
-from panloom.metrics._metric import Metric, Tally, compared, counted, divisor, finite
+from panloom.metrics._metric import Core, Metric, Tally, compared, counted, divisor, finite
 
 LABEL = "Bias[%,band-mean-abs]"
 
@@ -15,6 +15,8 @@ def tally(
     fused: Shaped[Tensor, "b C H W"],
     reference: Shaped[Tensor, "b C H W"],
     valid: Bool[Tensor, "b 1 H W"] | None = None,
+    *,
+    core: Core | None = None,
 ) -> dict[str, Tensor]:
     """Sums per band: the difference fused - reference, and the reference.
 
@@ -22,11 +24,12 @@ def tally(
         fused: the result.
         reference: the truth.
         valid: the pixels that count; None: all.
+        core: the rows and columns that count; None: all.
 
     Raises:
         OptionError: shapes differ.
     """
-    fused, reference, valid = compared(fused, reference, valid)
+    fused, reference, valid = compared(fused, reference, valid, core)
     return {
         "count": valid.sum(dtype=torch.float64),
         "difference": (fused - reference).sum((0, 2, 3)),

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float64, Shaped
 from torch import Tensor
 
 from panloom.errors import OptionError
-from panloom.metrics._metric import Metric, Tally, compared, counted, divisor, finite
+from panloom.metrics._metric import Core, Metric, Tally, compared, counted, divisor, finite, squared_error
 
 LABEL = "ERGAS[100/r]"
 
@@ -18,6 +18,7 @@ def tally(
     valid: Bool[Tensor, "b 1 H W"] | None = None,
     *,
     ratio: int = 4,
+    core: Core | None = None,
 ) -> dict[str, Tensor]:
     """Sums per band: reference, and squared error times (100 / ratio)^2.
 
@@ -26,17 +27,18 @@ def tally(
         reference: the truth; its band means normalise, so the two images cannot be swapped.
         valid: the pixels that count; None: all.
         ratio: PAN pixels per MS pixel along one axis. Values of different ratios are not comparable.
+        core: the rows and columns that count; None: all.
 
     Raises:
         OptionError: shapes differ, or the ratio is not positive.
     """
     if ratio <= 0:
         raise OptionError(f"ratio {ratio} must be positive: PAN pixels per MS pixel, such as 4")
-    fused, reference, valid = compared(fused, reference, valid)
+    fused, reference, valid = compared(fused, reference, valid, core)
     return {
         "count": valid.sum(dtype=torch.float64),
         "reference": reference.sum((0, 2, 3)),
-        "square": (100 / ratio) ** 2 * (fused - reference).square().sum((0, 2, 3)),
+        "square": (100 / ratio) ** 2 * squared_error(fused, reference),
     }
 
 

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from panloom.metrics._metric import Metric, Tally, compared, counted, finite
+from panloom.metrics._metric import Core, Metric, Tally, compared, counted, finite
+from panloom.metrics._windows import strips
 
 LABEL = "SAM[deg]"
 
@@ -17,6 +18,8 @@ def tally(
     fused: Shaped[Tensor, "b C H W"],
     reference: Shaped[Tensor, "b C H W"],
     valid: Bool[Tensor, "b 1 H W"] | None = None,
+    *,
+    core: Core | None = None,
 ) -> dict[str, Tensor]:
     """Sum of angles in radians, and the number of pixels whose spectrum is not all zero in either image.
 
@@ -24,24 +27,29 @@ def tally(
         fused: the result.
         reference: the truth.
         valid: the pixels that count; None: all.
+        core: the rows and columns that count; None: all.
 
     Raises:
         OptionError: shapes differ.
     """
-    fused, reference, valid = compared(fused, reference, valid)
-    norms = torch.linalg.vector_norm(fused, dim=1), torch.linalg.vector_norm(reference, dim=1)
+    fused, reference, valid = compared(fused, reference, valid, core)
+    sums = fused.new_zeros(2)
+    for rows in strips(fused.shape[-2], 1):
+        sums += _angles(fused[..., rows, :], reference[..., rows, :], valid[:, 0, rows])
+    return {"count": sums[0], "angle": sums[1]}
+
+
+def _angles(one: Tensor, other: Tensor, valid: Tensor) -> Tensor:
+    """How many spectra count, and the sum of their angles."""
+    norms = one.square().sum(1).sqrt(), other.square().sum(1).sqrt()
     # `!= 0` and not `> 0`: a NaN that counts has to reach the value, which refuses it.
-    counts = valid[:, 0] & (norms[0] != 0) & (norms[1] != 0)
+    counts = valid & (norms[0] != 0) & (norms[1] != 0)
     one, other = (
-        image / torch.where(counts, norm, torch.ones_like(norm))[:, None]
-        for image, norm in zip((fused, reference), norms, strict=True)
+        image / torch.where(counts, norm, 1.0)[:, None] for image, norm in zip((one, other), norms, strict=True)
     )
     # arccos of the cosine has no digits left below 1e-6 degrees; this half-angle form keeps them all.
-    angle = 2 * torch.atan2(torch.linalg.vector_norm(one - other, dim=1), torch.linalg.vector_norm(one + other, dim=1))
-    return {
-        "count": counts.sum(dtype=torch.float64),
-        "angle": torch.where(counts, angle, torch.zeros_like(angle)).sum(),
-    }
+    angle = 2 * torch.atan2((one - other).square_().sum(1).sqrt_(), one.add_(other).square_().sum(1).sqrt_())
+    return torch.stack([counts.sum(dtype=torch.float64), torch.where(counts, angle, 0.0).sum()])
 
 
 def value(tally: Tally) -> float:
