@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.nn import functional
 
+from panloom.classical._multiresolution import equalise
 from panloom.classical._registry import method
-from panloom.classical._statistics import EPS, Form, per_band, safe_ratio, toolbox_inputs, whole
+from panloom.classical._statistics import EPS, Form, safe_ratio, toolbox_inputs
+from panloom.optics import toolbox
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 
@@ -49,13 +50,10 @@ class Sfim:
 
 def box_mean(pan: Float[Tensor, "b c H W"], ratio: int) -> Float[Tensor, "b c H W"]:
     """Mean over the centred square of odd size 2 * (ratio // 2) + 1, replicated borders."""
-    half = ratio // 2
-    padded = functional.pad(pan, (half, half, half, half), mode="replicate")
-    return functional.avg_pool2d(padded, 2 * half + 1, stride=1)
+    return toolbox.box_filter(pan, 2 * (ratio // 2) + 1)
 
 
 def _toolbox(pair: Pair) -> Tensor:
     pan, _, exp = toolbox_inputs(pair)
-    m = whole(pan, exp)
-    equalised = (pan - m.mean[0]) * per_band(m.std[1:] / m.std[0], pan) + per_band(m.mean[1:], pan)
+    equalised = equalise(pan, exp, pan)
     return exp * equalised / (box_mean(equalised, pair.ratio) + EPS)

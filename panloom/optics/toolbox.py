@@ -161,7 +161,7 @@ def box_filter(x: Float[Tensor, "b C H W"], size: int) -> Float[Tensor, "b C H W
         raise OptionError(f"box size {size} has no centre; give an odd number of 1 or more")
     taps = (1 / size,) * size
     for axis in (-2, -1):
-        x = _valid(_pad(x, size // 2, "replicate", axis), taps, axis)
+        x = slide(_pad(x, size // 2, "replicate", axis), taps, axis)
     return x
 
 
@@ -175,15 +175,59 @@ def atrous(x: Float[Tensor, "b C H W"], ratio: int) -> Float[Tensor, "b C H W"]:
     Raises:
         OptionError: `ratio` is not a power of two.
     """
+    levels = wavelet_levels(ratio)
+    for axis in (-2, -1):
+        for _ in range(levels):
+            x = slide(_pad(x, 4, "mirror", axis), SPLINE, axis)
+        for _ in range(levels):
+            x = slide(x, SPLINE, axis)
+    return x
+
+
+def wavelet_levels(ratio: int) -> int:
+    """Levels of the undecimated wavelet between the two grids: log2(ratio).
+
+    Raises:
+        OptionError: `ratio` is not a power of two.
+    """
     levels = ratio.bit_length() - 1
     if ratio < 2 or ratio != 1 << levels:
         raise OptionError(f"ratio {ratio} has no dyadic wavelet level; the wavelet low pass works at 2, 4, 8, ...")
-    for axis in (-2, -1):
-        for _ in range(levels):
-            x = _valid(_pad(x, 4, "mirror", axis), SPLINE, axis)
-        for _ in range(levels):
-            x = _valid(x, SPLINE, axis)
-    return x
+    return levels
+
+
+def wavelet_planes(x: Float[Tensor, "b C H W"], levels: int) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    """The undecimated wavelet transform with the filters and borders of `atrous`, in two directions.
+
+    Returns:
+        The approximation, 2 * levels pixels larger on every side, and the details of each level, finest first:
+        high along columns, along rows, along both. The high pass is what the low pass takes away.
+    """
+    details = []
+    for _ in range(levels):
+        low, high = _split(x, -2)
+        (x, columns), (rows, both) = _split(low, -1), _split(high, -1)
+        details.append((columns, rows, both))
+    return x, details
+
+
+def wavelet_image(low: Tensor, details: list[tuple[Tensor, Tensor, Tensor]]) -> Float[Tensor, "b C H W"]:
+    """The image of its planes: inverse of `wavelet_planes`."""
+    for columns, rows, both in reversed(details):
+        low = _merge(_merge(low, columns, -1), _merge(rows, both, -1), -2)
+    return low
+
+
+def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """One step of the analysis along an axis: 2 samples more at both ends."""
+    low = slide(_pad(x, 4, "mirror", axis), SPLINE, axis)
+    return low, _pad(x, 2, "mirror", axis) - low
+
+
+def _merge(low: Tensor, high: Tensor, axis: int) -> Tensor:
+    """One step of the synthesis: h * low + (1 + h) * high with the low pass h."""
+    inner = high.narrow(axis, 2, high.shape[axis] - 4)
+    return slide(low + high, SPLINE, axis) + inner
 
 
 def _pad(x: Tensor, margin: int, border: Border, axis: int) -> Tensor:
@@ -202,8 +246,8 @@ def _inside(index: Tensor, n: int, border: Border) -> Tensor:
     return torch.minimum(folded, 2 * n - 1 - folded)
 
 
-def _valid(x: Tensor, taps: Sequence[float], axis: int) -> Tensor:
-    """Correlate with a few taps along an axis; the output is len(taps) - 1 samples shorter."""
+def slide(x: Tensor, taps: Sequence[float], axis: int) -> Tensor:
+    """Correlate with a few taps along an axis, without borders: the output is len(taps) - 1 samples shorter."""
     n = x.shape[axis] - len(taps) + 1
     out = taps[0] * x.narrow(axis, 0, n)
     for k, tap in enumerate(taps[1:], start=1):

@@ -143,7 +143,8 @@ def test_one_method(name):
     assert any(year in text for year in ("19", "20")), "no citation"
     assert "any ratio, any number of bands; " in text
     assert "haze" in text
-    assert not [word for word in ("additive", "halo", "no noise") if word in text], "words of the house"
+    said = text.partition("any ratio")[0] + next(line for line in text.splitlines() if "any ratio" in line)
+    assert not [word for word in ("additive", "halo", "no noise") if word in said], "words of the house"
 
 
 def test_unknown_names_are_refused_with_the_nearest():

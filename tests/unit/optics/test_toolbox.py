@@ -203,6 +203,15 @@ def test_interpolation_keeps_the_samples(ratio):
     assert torch.equal(toolbox.decimate(toolbox.interp23(x, ratio), ratio), x)
 
 
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_the_wavelet_transform_and_its_inverse(levels):
+    x = torch.rand(1, 2, 9, 7, dtype=F64)
+    low, details = toolbox.wavelet_planes(x, levels)
+    assert torch.allclose(toolbox.wavelet_image(low, details), x, atol=1e-13)
+    without = [tuple(torch.zeros_like(plane) for plane in planes) for planes in details]
+    assert torch.allclose(toolbox.wavelet_image(low, without), toolbox.atrous(x, 2**levels), atol=1e-13)
+
+
 def test_box_filter_is_the_mean_with_replicated_borders():
     x = torch.rand(1, 1, 9, 8, dtype=F64)
     padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
