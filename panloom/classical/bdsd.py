@@ -28,6 +28,9 @@ from panloom.optics import physical, toolbox
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.types import Traits
 
+#: Pixels for each coefficient below which a fit is noise, and no detail is injected.
+LEAST = 4
+
 #: Share of the low pass's weight that must lie on valid MS pixels for a pixel to count.
 SUPPORT = 0.5
 
@@ -123,7 +126,7 @@ def _estimate(scene: SceneLike, constrained: bool) -> Detail:
     covariance = m.covariance
     fit = solve(covariance[:size, :size], covariance[:size, size:], constrained)
     # A constant PAN has no detail; the bands alone would only sharpen themselves.
-    fit = fit * bool(scene_m.std[0] > 0)
+    fit = fit * bool(scene_m.std[0] > 0 and m.count >= LEAST * size)
     return Detail.of(fit, -(scene_m.mean @ fit))
 
 

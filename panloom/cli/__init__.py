@@ -11,6 +11,7 @@ import click
 from panloom._version import __version__
 from panloom.cli._demo import demo
 from panloom.cli._look import cite, info, methods, sensors
+from panloom.cli._score import bench, compare, evaluate
 from panloom.cli._sharpen import batch, sharpen
 from panloom.errors import MethodError, OptionError, PanloomError, PanloomWarning, SensorError
 
@@ -66,5 +67,5 @@ def _show_warning(message: Warning | str, category: type[Warning], *_place: obje
         logging.getLogger("panloom").warning("%s", message)
 
 
-for _command in (sharpen, batch, info, methods, sensors, cite, demo):
+for _command in (sharpen, batch, evaluate, compare, bench, info, methods, sensors, cite, demo):
     main.add_command(_command)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from panloom.cli._console import bar, out
 from panloom.cli._words import JSON
+from panloom.run._default import DEFAULT
 
 
 @click.command()
@@ -17,7 +18,7 @@ from panloom.cli._words import JSON
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the land that is made."
 )
-@click.option("--method", default="gsa", show_default=True, metavar="NAME", help="Fusion method, see: panloom methods.")
+@click.option("--method", default=DEFAULT, show_default=True, metavar="NAME", help="Method, see: panloom methods.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
 @JSON
 def demo(folder: str, size: int, seed: int, method: str, overwrite: bool, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from panloom.run._default import DEFAULT
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -118,12 +120,16 @@ SCENE = _options(
     ),
 )
 
-METHOD = _options(
-    _shared("--method", default="gsa", show_default=True, metavar="NAME", help="Fusion method, see: panloom methods."),
+SETTINGS = _options(
     _shared("--set", "options", multiple=True, type=_Setting(), metavar="NAME=VALUE", help="Method option."),
     _shared(
         "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of everything random."
     ),
+)
+
+METHOD = _options(
+    _shared("--method", default=DEFAULT, show_default=True, metavar="NAME", help="Method, see: panloom methods."),
+    SETTINGS,
 )
 
 OUTPUT = _options(
@@ -140,9 +146,13 @@ OUTPUT = _options(
     _shared("--overviews", is_flag=True, help="Build overviews in a GeoTIFF (a COG always has them)."),
 )
 
-MACHINE = _options(
+COMPUTE = _options(
     _shared("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N, or auto (CUDA where there is one)."),
     _shared("--threads", type=click.IntRange(1), help="Tiles computed at once; default: one per processor."),
+)
+
+MACHINE = _options(
+    COMPUTE,
     _shared(
         "--memory", type=click.IntRange(1), default=2048, show_default=True, metavar="MB", help="Memory to stay below."
     ),

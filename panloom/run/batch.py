@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from panloom.errors import OutputError, PanloomError, ResumeError, SceneError
-from panloom.run._aside import write_text
+from panloom.errors import PanloomError, ResumeError, SceneError
+from panloom.run._aside import make_folder, write_text
 from panloom.run._footprint import Unmatched
 from panloom.run._tags import METHOD, OPTIONS, SEED, SETTINGS, made_by
 from panloom.run.pairing import Job, Pairs, find
@@ -138,7 +138,7 @@ def run(
         OutputError: the folder of the results or the record cannot be written.
     """
     started = time.perf_counter()
-    _make_folder(pairs.folder)
+    make_folder(pairs.folder)
     outcomes = [Outcome(job) for job in pairs.jobs]
     wanted = made_by(method, options, settings or {})
     sharpen = partial(sharpen, method=method, options=options, **(settings or {}))
@@ -175,17 +175,10 @@ def _since(began: float) -> float:
     return round(time.perf_counter() - began, 3)
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder cannot be made ({error.strerror or error})") from error
-
-
 def _one(job: Job, sharpen: Callable[..., Report], *, resume: bool) -> Outcome:
     """One pair, whatever happens."""
     try:
-        _make_folder(Path(job.out).parent)
+        make_folder(Path(job.out).parent)
         return Outcome(job, "done", report=_sharpened(job, sharpen, resume=resume))
     except PanloomError as error:
         return Outcome(job, "failed", error=" ".join(str(error).split()))

@@ -78,13 +78,34 @@ def _index(word: str, names: Sequence[str]) -> int:
     raise OptionError(f"band {word!r} does not exist: {', '.join(names)} (or 1 to {len(names)})")
 
 
-def stretch(data: Shaped[np.ndarray, "c h w"], valid: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "4 h w"]:
-    """RGBA: every band from its 2nd to its 98th percentile, gamma 1.4; invalid pixels transparent."""
-    shown = []
-    for band in data.astype(np.float64):
-        inside = band[valid]
+#: What becomes black and what becomes white, of each band.
+Limits = Sequence[tuple[float, float]]
+
+
+def limits(data: Shaped[np.ndarray, "c h w"], valid: Shaped[np.ndarray, "h w"]) -> list[tuple[float, float]]:
+    """The 2nd and the 98th percentile of every band, over the valid pixels; (0, 1) where there is none."""
+    found = []
+    for band in data:
+        inside = band[valid].astype(np.float64)
         low, high = np.percentile(inside, [LOW, HIGH]) if inside.size else (0.0, 1.0)
-        grey = np.clip((band - low) / max(high - low, 1e-12), 0, 1) ** (1 / GAMMA)
-        shown.append(np.round(np.where(valid, grey, 0) * 255).astype(np.uint8))
+        found.append((float(low), float(high)))
+    return found
+
+
+def stretch(
+    data: Shaped[np.ndarray, "c h w"], valid: Shaped[np.ndarray, "h w"], between: Limits | None = None
+) -> UInt8[np.ndarray, "4 h w"]:
+    """RGBA, gamma 1.4; invalid pixels transparent.
+
+    Args:
+        data: three bands, or one that is shown as grey.
+        valid: the pixels that hold data.
+        between: black and white of each band; None: its own `limits`. Images that are compared need the same.
+    """
+    shown = []
+    for band, (low, high) in zip(data, limits(data, valid) if between is None else between, strict=True):
+        part = np.clip((band.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
+        grey = np.where(valid, part, 0) ** (1 / GAMMA)
+        shown.append(np.round(grey * 255).astype(np.uint8))
     rgb = shown * 3 if len(shown) == 1 else shown
     return np.stack([*rgb, np.where(valid, 255, 0).astype(np.uint8)])

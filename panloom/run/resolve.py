@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from panloom import classical
 from panloom.errors import MethodError, unknown
 from panloom.pair import Fuser
+from panloom.run._default import DEFAULT
 
-#: The method of `panloom sharpen` without `--method`.
-DEFAULT = "gsa"
+__all__ = ["DEFAULT", "Option", "methods", "options_of", "resolve"]
 
 
 @dataclass(frozen=True)

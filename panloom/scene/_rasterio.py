@@ -357,15 +357,41 @@ def write_picture(path: str, rgba: UInt8[np.ndarray, "4 h w"]) -> None:
         OutputError: it cannot be written.
     """
     try:
+        data = encode_picture(rgba, "PNG", {})
+    except OutputError as error:
+        raise OutputError(f"{path}: {error}") from error
+    write_aside(path, data)
+
+
+def encode_picture(
+    image: UInt8[np.ndarray, "c h w"],
+    driver: str,
+    options: Mapping[str, int],
+    palette: Mapping[int, tuple[int, int, int]] | None = None,
+) -> bytes:
+    """The bytes of a picture file.
+
+    Args:
+        image: the picture.
+        driver: "PNG" or "JPEG".
+        options: of GDAL's driver.
+        palette: the colour of each value of a picture of one band.
+
+    Raises:
+        OutputError: GDAL cannot make it.
+    """
+    count, height, width = image.shape
+    try:
         with MemoryFile() as memory:
             with memory.open(
-                driver="PNG", height=rgba.shape[1], width=rgba.shape[2], count=4, dtype="uint8", transform=_NEUTRAL
+                driver=driver, height=height, width=width, count=count, dtype="uint8", transform=_NEUTRAL, **options
             ) as ds:
-                ds.write(rgba)
-            data = memory.read()
+                ds.write(image)
+                if palette:
+                    ds.write_colormap(1, palette)
+            return memory.read()
     except _GDAL_ERRORS as error:
-        raise OutputError(f"{path}: the picture cannot be made ({error})") from error
-    write_aside(path, data)
+        raise OutputError(f"the picture cannot be made ({error})") from error
 
 
 # --- writing ----------------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
-"""Small pictures of rasters: read reduced, written as PNG."""
+"""Small pictures of rasters: read reduced, written as PNG, or encoded for a page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
-from panloom.scene._rasterio import describe, read_reduced, write_picture
+from panloom.scene._rasterio import describe, encode_picture, read_reduced, write_picture
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,25 @@ def write_png(path: str, rgba: UInt8[np.ndarray, "4 h w"]) -> None:
         OutputError: it cannot be written.
     """
     write_picture(path, rgba)
+
+
+def encode_png(image: UInt8[np.ndarray, "c h w"], palette: Sequence[tuple[int, int, int]] = ()) -> bytes:
+    """A PNG: every pixel as it is.
+
+    Args:
+        image: grey, red-green-blue, or one band of places in the palette.
+        palette: the colours; empty: none.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    return encode_picture(image, "PNG", {"ZLEVEL": 9}, dict(enumerate(palette)))
+
+
+def encode_jpeg(image: UInt8[np.ndarray, "c h w"], quality: int = 82) -> bytes:
+    """A JPEG: small, and not exact. Grey, or red-green-blue.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    return encode_picture(image, "JPEG", {"QUALITY": quality})

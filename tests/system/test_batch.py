@@ -16,6 +16,7 @@ from panloom.errors import OutputError, PanloomError, ResumeError
 from panloom.run import batch
 from panloom.run._tags import DEFAULTS
 from panloom.run.batch import find, run
+from panloom.run.resolve import DEFAULT
 from panloom.run.sharpen import sharpen
 from panloom.scene.saving import save
 from panloom.types import Window
@@ -85,7 +86,7 @@ def test_the_record_says_what_became_of_every_pair(source, tmp_path):
     assert found == json.loads(done.to_json())
     assert found["counts"] == {"done": 2, "failed": 1}
     first, second, _ = found["pairs"]
-    assert (first["name"], first["by"], first["status"], first["method"]) == ("a", "name", "done", "gsa")
+    assert (first["name"], first["by"], first["status"], first["method"]) == ("a", "name", "done", DEFAULT)
     assert first["out"] == str(tmp_path / "out" / "a_sharpened.tif")
     assert first["seconds"] > 0
     assert first["pixels"]["valid"] > 0
@@ -114,8 +115,8 @@ def test_all_is_done_anew_when_asked(source, tmp_path):
     out = tmp_path / "out"
     run(find(source, out), sharpen=ONE)
     other = run(find(source, out), sharpen=ONE, method="exp")
-    assert "made with gsa, not with exp" in other.outcomes[0].note
-    assert "made with gsa" in record(out)["pairs"][0]["note"]
+    assert f"made with {DEFAULT}, not with exp" in other.outcomes[0].note
+    assert f"made with {DEFAULT}" in record(out)["pairs"][0]["note"]
     again = run(find(source, out), sharpen=ONE, method="exp", skip_done=False)
     assert statuses(again) == ["done", "failed", "done"]
     assert run(find(source, out), sharpen=ONE, method="exp").outcomes[0].note is None
@@ -282,7 +283,7 @@ def test_a_full_disk_does_not_throw_away_what_was_done(source, tmp_path):
 
     done = run(find(source, tmp_path / "out"), sharpen=full)
     assert statuses(done) == ["failed"] * 3
-    assert calls == [{"method": "gsa", "options": None, "overwrite": True, "resume": True}] * 3
+    assert calls == [{"method": DEFAULT, "options": None, "overwrite": True, "resume": True}] * 3
 
 
 def test_whatever_goes_wrong_with_a_pair_the_others_are_done(source, tmp_path):

@@ -13,6 +13,7 @@ from panloom.cli import main
 from panloom.errors import MethodError, OptionError, OutputError
 from panloom.run import demo as module
 from panloom.run.demo import BESIDE, GAP, demo, liveliest
+from panloom.run.resolve import DEFAULT
 from panloom.run.sharpen import sharpen
 
 SIZE = 128
@@ -78,9 +79,9 @@ def test_the_sensor_is_recognised_from_the_files(done):
 
 
 def test_scores_are_those_of_the_result_and_of_the_methods_beside_it(done):
-    assert list(done.scores) == ["gsa", *BESIDE]
+    assert list(done.scores) == [DEFAULT, *BESIDE]
     assert json.loads((done.folder / "scores.json").read_text()) == done.scores
-    assert done.scores["gsa"]["ERGAS"] < 0.75 * done.scores["exp"]["ERGAS"]
+    assert done.scores[DEFAULT]["ERGAS"] < 0.75 * done.scores["exp"]["ERGAS"]
     for scores in done.scores.values():
         assert scores.keys() == {"ERGAS", "SAM", "bias"}
         assert 0 <= scores["bias"] < 1

@@ -25,6 +25,7 @@ from system_tools import (
 from system_tools import sharpened as sharpen
 
 import panloom
+from panloom.run.resolve import DEFAULT
 
 GDALINFO = "/usr/bin/gdalinfo"
 
@@ -316,7 +317,7 @@ def test_cloud_optimised_geotiff(tmp_path):
         assert ds.overviews(1)
         assert ds.block_shapes[0] == (512, 512)
         assert ds.descriptions == ("blue", "green", "red", "nir1")
-        assert ds.tags()["PANLOOM_METHOD"] == "gsa"
+        assert ds.tags()["PANLOOM_METHOD"] == DEFAULT
         assert set(ds.nodatavals) == {0}
         cog = ds.read()
     plain = sharpen(files, tmp_path / "plain.tif")
@@ -364,7 +365,7 @@ def test_another_gdal_opens_it_without_a_warning(small, tmp_path, words):
     assert not seen.stderr.strip()
     facts = json.loads(seen.stdout)
     assert facts["size"] == [180, 200]
-    assert facts["metadata"][""]["PANLOOM_METHOD"] == "gsa"
+    assert facts["metadata"][""]["PANLOOM_METHOD"] == DEFAULT
     assert facts["bands"][0]["description"] == ("red" if "--bands" in words else "blue")
 
 

@@ -10,6 +10,7 @@ import rasterio
 from system_tools import call, done, leftovers, outside, pixels, placed, sharpened, told, write
 
 from panloom.run import sharpen as engine
+from panloom.run.resolve import DEFAULT
 
 pytestmark = pytest.mark.usefixtures("no_registration")
 
@@ -47,12 +48,12 @@ def test_report(small, tmp_path):
 def test_json_is_all_that_stands_on_standard_output(small, tmp_path):
     seen = outside("sharpen", *small.words, tmp_path / "out.tif", "--json")
     assert seen.returncode == 0
-    assert json.loads(seen.stdout)["method"] == "gsa"
+    assert json.loads(seen.stdout)["method"] == DEFAULT
     assert "warning: sensor not recognised" in seen.stderr
     seen = outside("sharpen", *small.words, tmp_path / "out.tif", "--overwrite")
     assert seen.stdout == ""
     assert "200" in seen.stderr
-    assert "gsa" in seen.stderr
+    assert DEFAULT in seen.stderr
 
 
 def test_what_is_as_it_should_be_is_no_warning(small, tmp_path):

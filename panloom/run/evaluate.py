@@ -1,0 +1,392 @@
+"""Methods on problems: fused as the product does it, scored in DN, one record."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from panloom import metrics
+from panloom.compute import Policy
+from panloom.data.pairs import Recorded
+from panloom.errors import MethodError, OptionError, PanloomError, unknown
+from panloom.metrics import Form, FullScene, Metric, variant
+from panloom.pair import Pair
+from panloom.run._json import to_json
+from panloom.run.fuse import whole
+from panloom.run.protocol import CHOICES, Problem, Protocol, problems
+from panloom.run.report import versions
+from panloom.run.resolve import options_of, resolve
+from panloom.run.sharpen import check_fits
+from panloom.types import Tile, Window, corner_phase
+
+#: Indices of a table, in its order, by registry name.
+REDUCED = ("ergas", "sam", "q2n", "q", "scc", "psnr", "rmse", "ssim-full-scale", "ssim", "bias")
+#: At full resolution: by the true phase, and for comparison with published tables the toolbox's form of HQNR.
+FULL: tuple[tuple[str, Form], ...] = (
+    ("hqnr", "physical"),
+    ("d-lambda-khan", "physical"),
+    ("d-s", "physical"),
+    ("hqnr-k-pan", "physical"),
+    ("qnr", "physical"),
+    ("d-rho", "physical"),
+    ("hqnr", "toolbox"),
+)
+
+#: What methods are ranked by.
+FIRST: dict[Protocol, str] = {"wald-toolbox": "ergas", "wald-physical": "ergas", "full": "hqnr-physical"}
+
+#: Told after each method: done, in all.
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on one problem.
+
+    Attributes:
+        method: its name.
+        protocol: of the problem.
+        values: the indices by registry name, in the order of the table; NaN where one is not defined, empty where the
+            method failed.
+        bands: per band, of the indices that have such.
+        seconds: to prepare and to fuse.
+        error: why the method failed, in one line.
+    """
+
+    method: str
+    protocol: Protocol
+    values: dict[str, float]
+    bands: dict[str, list[float]]
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a report draws of one problem, in DN; kept out of the JSON.
+
+    Attributes:
+        pan: the sharp image.
+        reference: the truth; at full resolution the interpolated MS.
+        fused: by method.
+        valid: pixels that hold data.
+    """
+
+    pan: Float[Tensor, "1 H W"]
+    reference: Float[Tensor, "C H W"]
+    fused: dict[str, Float[Tensor, "C H W"]]
+    valid: Bool[Tensor, "H W"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Methods on one pair.
+
+    Attributes:
+        name: of the pair.
+        group: the instrument by which averages are taken.
+        sensor: its name, and the MTF gains that were used.
+        bands: names of the bands that were fused.
+        wavelengths: their centres in nm; None where unknown.
+        ratio: PAN pixels per MS pixel.
+        phase: (row, col) in PAN pixels, of the pair.
+        full_scale: peak of PSNR, DN.
+        labels: what is printed for each index, with its variant, by protocol and registry name.
+        scores: every method on every problem, in order.
+        notes: what a reader must know.
+        versions: of panloom and what it stands on.
+        pictures: by protocol; empty unless they were asked for.
+    """
+
+    name: str
+    group: str
+    sensor: dict[str, object]
+    bands: tuple[str, ...]
+    wavelengths: tuple[float | None, ...]
+    ratio: int
+    phase: tuple[float, float]
+    full_scale: float
+    labels: dict[Protocol, dict[str, str]]
+    scores: tuple[Score, ...]
+    notes: tuple[str, ...]
+    versions: dict[str, str] = field(default_factory=versions)
+    pictures: dict[Protocol, Picture] = field(default_factory=dict, repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """Everything but the pictures, as indented JSON."""
+        return to_json({key: value for key, value in self.__dict__.items() if key != "pictures"})
+
+
+def evaluate(  # noqa: PLR0913  the words of the command line, each with a default
+    pair: Recorded,
+    methods: Sequence[str],
+    *,
+    protocol: str = "both",
+    options: Mapping[str, object] | None = None,
+    policy: Policy | None = None,
+    seed: int = 0,
+    pictures: bool = False,
+    progress: Told | None = None,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Score methods on a pair.
+
+    Args:
+        pair: from `panloom.data.pairs.read_pair`, or `panloom.run.reading`.
+        methods: names; see `panloom methods`.
+        protocol: "reduced", "full" or "both"; a pair that comes with its truth has only the reduced ones.
+        options: of the methods, each given to those that have it.
+        policy: device and threads; None: processor, one thread for each.
+        seed: of everything random.
+        pictures: keep what a report draws.
+        progress: told after each method: done, in all.
+        notes: what is known already, kept in the result.
+
+    Returns:
+        One score for each method and protocol. A method that cannot work on the pair has an error instead of values.
+
+    Raises:
+        OptionError: unknown protocol, an option that no method has, or a pair too small to be degraded.
+        MethodError: unknown method, or a wrong value of an option.
+    """
+    settings = checked(methods, protocol, options)
+    todo = problems(pair, CHOICES[protocol])
+    if not todo:
+        raise OptionError(f"{pair.name} comes with its truth, so there is nothing at full resolution; use reduced")
+    policy = policy or Policy.in_memory("cpu", None)
+    scores: list[Score] = []
+    drawn: dict[Protocol, Picture] = {}
+    judges = [_Judge.of(problem) for problem in todo]
+    for judge in judges:
+        problem = judge.problem
+        fused: dict[str, Tensor] = {}
+        for name, given in settings.items():
+            image, score = _score(judge, name, given, policy, seed)
+            scores.append(score)
+            if pictures and image is not None:
+                fused[name] = image[0].float()
+            if progress is not None:
+                progress(len(scores), len(todo) * len(settings))
+        if pictures:
+            drawn[problem.protocol] = _picture(problem, fused)
+    return _evaluation(pair, judges, scores, _said(notes, _notes(pair, judges)), drawn)
+
+
+def checked(
+    methods: Sequence[str], protocol: str, options: Mapping[str, object] | None = None
+) -> dict[str, dict[str, object]]:
+    """The options of each method; wrong words are told here, before any work.
+
+    Args:
+        methods: names.
+        protocol: "reduced", "full" or "both".
+        options: of the methods, each given to those that have it.
+
+    Raises:
+        OptionError: unknown protocol, no method, or an option that no method has.
+        MethodError: unknown method, or a wrong value of an option.
+    """
+    if protocol not in CHOICES:
+        raise OptionError(unknown("protocol", protocol, CHOICES))
+    if not methods:
+        raise OptionError("name at least one method; see: panloom methods")
+    settings = _settings(methods, options or {})
+    for name, given in settings.items():
+        resolve(name, given)
+    return settings
+
+
+def _evaluation(
+    pair: Recorded,
+    judges: Sequence[_Judge],
+    scores: Sequence[Score],
+    notes: tuple[str, ...],
+    pictures: dict[Protocol, Picture],
+) -> Evaluation:
+    sensor = judges[0].problem.scene.sensor
+    gains = [band.mtf_nyquist for band in sensor.bands]
+    return Evaluation(
+        name=pair.name,
+        group=pair.group,
+        sensor={"name": sensor.name, "mtf_nyquist": gains, "pan_mtf_nyquist": sensor.pan.mtf_nyquist},
+        bands=tuple(band.name for band in sensor.bands),
+        wavelengths=tuple(None if band.placeholder else band.centre_nm for band in sensor.bands),
+        ratio=pair.ratio,
+        phase=pair.phase,
+        full_scale=pair.full_scale,
+        labels={judge.problem.protocol: judge.labels for judge in judges},
+        scores=tuple(scores),
+        notes=notes,
+        pictures=pictures,
+    )
+
+
+def _settings(methods: Sequence[str], options: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """The options of each method."""
+    known = {name: {option.name for option in options_of(name)} for name in methods}
+    for key in options:
+        if not any(key in names for names in known.values()):
+            raise OptionError(f"none of {', '.join(methods)} has an option {key!r}")
+    return {name: {k: v for k, v in options.items() if k in names} for name, names in known.items()}
+
+
+def _score(
+    judge: _Judge, name: str, options: Mapping[str, object], policy: Policy, seed: int
+) -> tuple[Float[Tensor, "1 C H W"] | None, Score]:
+    """The fused image in DN, and its score."""
+    problem, began = judge.problem, time.perf_counter()
+    try:
+        fuser = check_fits(resolve(name, options), name, problem.scene)
+        fuser = fuser.prepare(problem.scene, torch.Generator().manual_seed(seed))
+        image = whole(problem.scene, fuser, policy)[None].double() * problem.full_scale
+        seconds = time.perf_counter() - began
+        values, bands = judge.score(image)
+    except PanloomError as error:
+        text = " ".join(str(error).split())
+        return None, Score(name, problem.protocol, {}, {}, time.perf_counter() - began, text)
+    return image, Score(name, problem.protocol, values, bands, round(seconds, 4))
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """The indices of one problem.
+
+    Attributes:
+        problem: what is scored.
+        table: registry name (of the rounded variant) and index, in the order of the table.
+        full: what indices without a truth look at; None where there is one.
+        expected: pixels in which a result must hold numbers.
+    """
+
+    problem: Problem
+    table: tuple[tuple[str, Metric], ...]
+    full: FullScene | None
+    expected: Bool[Tensor, "1 1 H W"]
+
+    @staticmethod
+    def of(problem: Problem) -> _Judge:
+        """The judge of a problem."""
+        pair, ms_valid = _whole_pair(problem)
+        expected = pair.valid[..., : problem.scene.grid.height, : problem.scene.grid.width]
+        if problem.protocol == "full":
+            full = FullScene.of(pair, problem.full_scale, ms_valid)
+            return _Judge(problem, tuple((_key(n, form), variant(n, full, form)) for n, form in FULL), full, expected)
+        # Data within a range of 1 have no whole numbers to round to.
+        exact = {"q2n": "q2n-unrounded"} if problem.full_scale <= 1 else {}
+        return _Judge(problem, tuple((name, metrics.get(exact.get(name, name))) for name in REDUCED), None, expected)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What is printed, by name."""
+        return {name: index.title(**self._settings) for name, index in self.table}
+
+    @property
+    def _settings(self) -> dict[str, float]:
+        return {"ratio": self.problem.scene.grid.ratio, "full_scale": self.problem.full_scale}
+
+    def score(self, fused: Float[Tensor, "1 C H W"]) -> tuple[dict[str, float], dict[str, list[float]]]:
+        """Values, and values per band, of a fused image in DN that is NaN where it is not valid.
+
+        Raises:
+            MethodError: it is so where the pair is valid: what a method cannot do is not left out of its score.
+        """
+        valid = torch.isfinite(fused).all(1, keepdim=True)
+        wrong = int((self.expected & ~valid).sum())
+        if wrong:
+            raise MethodError(f"the result has no finite number in {wrong} pixels in which the pair is valid")
+        images = self._images(torch.where(valid, fused, torch.zeros_like(fused)), valid)
+        values: dict[str, float] = {}
+        bands: dict[str, list[float]] = {}
+        for name, index in self.table:
+            values[name], per_band = _measured(index, images, self._settings)
+            if per_band is not None:
+                bands[name] = per_band
+        return values, bands
+
+    def _images(self, fused: Tensor, valid: Tensor) -> tuple[object, ...]:
+        """What the indices are given."""
+        problem = self.problem
+        if self.full is not None or problem.truth is None or problem.truth_valid is None:
+            return fused, self.full
+        inner = slice(problem.cut, -problem.cut) if problem.cut else slice(None)
+        return tuple(x[..., inner, inner] for x in (fused, problem.truth, valid & problem.truth_valid))
+
+
+def _key(name: str, form: Form) -> str:
+    return f"{name}-physical" if form == "physical" and f"{name}-physical" in metrics.names() else name
+
+
+def _whole_pair(problem: Problem) -> tuple[Pair, Bool[Tensor, "1 1 h w"]]:
+    """All of the scene, and its valid MS pixels."""
+    scene = problem.scene
+    cells = Window(0, 0, *scene.grid.cells)
+    pair = scene.load(Tile(0, cells.scaled(scene.grid.ratio), cells)).pair
+    return pair, scene.reduced(cells).valid
+
+
+def _measured(
+    index: Metric, images: Sequence[object], settings: Mapping[str, float]
+) -> tuple[float, list[float] | None]:
+    """The index and its values per band; NaN where it is not defined on these images, as on one smaller than a window.
+
+    An index may also not be defined for one band, or at this ratio.
+    """
+    try:
+        tally = index.tally(*images, **{key: settings[key] for key in index.settings})
+        return index.value(tally), None if index.bands is None else index.bands(tally).tolist()
+    except OptionError:
+        return math.nan, None
+
+
+def _picture(problem: Problem, fused: dict[str, Tensor]) -> Picture:
+    pair, _ = _whole_pair(problem)
+    height, width = problem.scene.grid.height, problem.scene.grid.width
+    reference = pair.exp * problem.full_scale if problem.truth is None else problem.truth
+    return Picture(
+        pan=(pair.pan * problem.full_scale)[0, :, :height, :width],
+        reference=reference[0, :, :height, :width].float(),
+        fused=fused,
+        valid=pair.valid[0, 0, :height, :width],
+    )
+
+
+def _said(given: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """All notes, each once."""
+    return tuple(dict.fromkeys((*given, *more)))
+
+
+def _notes(pair: Recorded, judges: Sequence[_Judge]) -> list[str]:
+    notes: list[str] = []
+    problems = [judge.problem for judge in judges]
+    left = [band.name for band in pair.sensor.bands if band.role != "sharpen"]
+    if left:
+        notes.append(f"left out, because they are not sharpened: {', '.join(left)}")
+    if pair.sensor.name == "generic":
+        said = [note for judge in judges if judge.full is not None for note in judge.full.notes]
+        notes += said or [
+            "the sensor is not known, so the MTF gains are those of a generic one, by which MS was degraded"
+        ]
+    elif any(band.placeholder for band in pair.sensor.bands):
+        notes.append(f"the bands of {pair.sensor.name} are not known, so their MTF gains are those of a generic sensor")
+    if any(problem.cut == 0 for problem in problems if problem.truth is not None):
+        notes.append("the truth is too small for a border cut: its borders are scored too")
+    if pair.full_scale <= 1:
+        notes.append("the data lie within a range of 1: Q2n is not rounded to whole numbers")
+    if any(problem.protocol == "wald-toolbox" for problem in problems) and _shifted(pair):
+        notes.append(
+            f"MS lies at PAN phase ({pair.phase[0]:g}, {pair.phase[1]:g}), not corner-aligned: wald-toolbox supposes "
+            "corners, so that its PAN is shifted against its truth; read wald-physical"
+        )
+    return notes
+
+
+def _shifted(pair: Recorded) -> bool:
+    """The toolbox's reduced PAN lies noticeably (a tenth of an MS pixel) off the truth."""
+    corner = corner_phase(pair.ratio)
+    return pair.truth is None and math.dist(pair.phase, (corner, corner)) > 0.1 * pair.ratio

@@ -1,0 +1,18 @@
+"""Scores as pages: one HTML document that needs nothing but itself, and the tables in it."""
+
+from panloom.run.page._bench import bench_page
+from panloom.run.page._evaluation import evaluation_page
+from panloom.run.page._tables import DASH, Cell, Column, Row, Table, mean_table, score_table, sensor_table
+
+__all__ = [
+    "DASH",
+    "Cell",
+    "Column",
+    "Row",
+    "Table",
+    "bench_page",
+    "evaluation_page",
+    "mean_table",
+    "score_table",
+    "sensor_table",
+]
