@@ -65,13 +65,13 @@ def ours(truth: np.ndarray, fused: np.ndarray) -> dict[str, Callable[[], float]]
     """Our indices of a table."""
     pair = [torch.from_numpy(image)[None] for image in (fused, truth)]
     settings = {"ratio": RATIO, "full_scale": FULL_SCALE}
-    names = ("ergas", "sam", "q2n", "q", "scc", "psnr", "rmse", "ssim-full-scale", "bias")
+    names = ("ergas", "sam", "q2n", "q2n-unrounded", "q", "scc", "psnr", "rmse", "ssim-full-scale", "bias")
     found = {name: metrics.get(name) for name in names}
     return {n: partial(index, *pair, **{k: settings[k] for k in index.settings}) for n, index in found.items()}
 
 
 def peers(truth: np.ndarray, fused: np.ndarray) -> dict[str, list[Peer]]:
-    """What the others have, by our name."""
+    """What the others have, by our name; sewar's Q2n does not round."""
     import sewar.full_ref as sewar
     import torchmetrics.functional.image as tm
     from skimage import metrics as skimage
@@ -91,8 +91,8 @@ def peers(truth: np.ndarray, fused: np.ndarray) -> dict[str, list[Peer]]:
             Peer("sewar", lambda: float(np.degrees(sewar.sam(*last))), "radians there"),
             Peer("torchmetrics", lambda: float(torch.rad2deg(tm.spectral_angle_mapper(result, gt))), "radians there"),
         ],
-        "q2n": [
-            Peer("sewar", lambda: float(sewar.q2n(*last)), "not rounded"),
+        "q2n-unrounded": [
+            Peer("sewar", lambda: float(sewar.q2n(*last))),
         ],
         "q": [Peer("sewar", partial(sewar.uqi, *last, ws=32), "another window sum at borders")],
         "scc": [Peer("sewar", partial(sewar.scc, *last), "Laplacian, sliding windows: another index of that name")],
@@ -129,7 +129,9 @@ def rows(truth: np.ndarray, fused: np.ndarray, rounds: int) -> list[Row]:
     found = []
     for name, call in ours(truth, fused).items():
         mine = timed(call, rounds)
-        others = tuple((peer, *timed(peer.call, 1 if name == "q2n" else rounds)) for peer in theirs.get(name, ()))
+        others = tuple(
+            (peer, *timed(peer.call, 1 if name == "q2n-unrounded" else rounds)) for peer in theirs.get(name, ())
+        )
         print(f"{name}: {mine[0]:.3f} s, " + ", ".join(f"{o[0].program} {o[1]:.3f} s" for o in others), file=sys.stderr)
         found.append(Row(name, *mine, others))
     return found

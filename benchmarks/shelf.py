@@ -2,7 +2,7 @@
 
     panloom bench PAIRS --methods all --out SCORES          # docs/protocol.md says which pairs may be used for what
     python benchmarks/shelf.py tables SCORES/bench.json > shelf.md
-    python benchmarks/shelf.py picture PAN MS docs/images/shelf.png
+    python benchmarks/shelf.py picture PAN MS docs/images/shelf.jpg
 
 The picture shows the same crop by every method, at one stretch, at full resolution. Only scenes that may be shown
 belong in the docs (Landsat, EO-1, Sentinel-2).

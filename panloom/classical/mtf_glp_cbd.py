@@ -6,7 +6,7 @@ correlation as a factor, so the gain is the slope of the local regression; windo
 which only those inside the scene count, each with its share of valid PAN pixels; the slope is drawn towards the gain
 that mtf-glp-hpm-r has there (the scene's slope times the band over its regression on PAN), the more so the better the
 scene's regression explains the band. So where a window is flat and tells nothing, detail is modulated and the spectrum
-keeps its shape, and where it has texture its own slope decides; no denominator comes near 0. Gains are interpolated
+keeps its shape, and where it has texture its own slope decides. Gains are interpolated
 bilinearly at the true phase. `form=toolbox` is the ratio of deviations on the PAN grid, without a
 threshold, and with the MTF gains of the predecessor of the reference toolbox.
 """
@@ -39,6 +39,9 @@ WINDOW, TOOLBOX_WINDOW = 5, 55
 #: scene is flat, as in the synthetic one of the benchmarks, which was looked at for it.
 SHRINK, TRUST, MOST = 0.2, 0.1, 0.99
 
+#: Share of its deviation that the mean of a band must have for ratios: of data about 0 the prior is the scene's slope.
+BRIGHT = 0.25
+
 #: MTF gains that the predecessor of the reference toolbox knows; it takes OTHER_GAIN for all bands of other sensors.
 KNOWN_GAINS = (
     (0.34, 0.32, 0.30, 0.22),
@@ -55,9 +58,11 @@ class Context(Equalised):
 
     Attributes:
         prior: of each band, the variance of PAN that the prior counts for; 0 where PAN is constant.
+        bright: 1 for bands whose mean is far enough from 0 for ratios, else 0.
     """
 
     prior: tuple[float, ...]
+    bright: tuple[float, ...]
 
 
 @method("mtf-glp-cbd")
@@ -100,6 +105,7 @@ class MtfGlpCbd(MtfGlp):
             tuple(m.mean[1:].tolist()),
             reach,
             tuple(prior.tolist()),
+            tuple((m.mean[1:] > BRIGHT * m.std[1:]).double().tolist()),
         )
 
     def inject(self, ready: Equalised, pair: Pair) -> Float[Tensor, "b C H W"]:
@@ -109,12 +115,14 @@ class MtfGlpCbd(MtfGlp):
             return pair.exp.clone()
         small, gains = reduced(pair), ms_gains(pair.sensor)
         low = spread(physical.interpolate(small, pair.ratio, pair.phase), gains)
-        mean, slope, prior = (
-            per_band(torch.tensor(v, dtype=torch.float64), pair.ms) for v in (ready.mean, ready.gain, ready.prior)
+        mean, slope, prior, bright = (
+            per_band(torch.tensor(v, dtype=torch.float64), pair.ms)
+            for v in (ready.mean, ready.gain, ready.prior, ready.bright)
         )
         pan = spread(small, gains) - ready.pan_mean
         covariance, variance = _local(pan, pair.ms - mean, _weight(pair))
-        modulating = slope * safe_ratio(pair.ms, torch.clamp(slope * pan + mean, min=FLOOR * mean))
+        shape = safe_ratio(pair.ms, torch.clamp(slope * pan + mean, min=FLOOR * mean))
+        modulating = slope * torch.where(bright > 0, shape, torch.ones_like(shape))
         gain = (covariance + prior * modulating) / (variance + prior)
         return torch.addcmul(pair.exp, bilinear(gain, pair.ratio, pair.phase), pair.pan - low)
 

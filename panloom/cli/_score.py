@@ -12,6 +12,7 @@ from rich.table import Table
 
 from panloom.cli._console import bar, err, out
 from panloom.cli._words import COMPUTE, JSON, QUIET, SCENE, SETTINGS, List, given_options
+from panloom.run._default import DEFAULT
 
 if TYPE_CHECKING:
     from panloom.run.bench import Bench
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from panloom.run.reading import Reading
 
 #: Compared unless others are named: the zero line, and methods that most tables hold.
-USUAL = "exp,brovey,gsa,bt-h,mtf-glp-fs,mtf-glp-hpm"
+USUAL = f"exp,brovey,gsa,bdsd-pc,mtf-glp-hpm,{DEFAULT}"
 
 _METHODS = click.option(
     "--methods",
@@ -89,12 +90,20 @@ def evaluate(
         _keep(Path(out), done)
     if as_json:
         click.echo(done.to_json(), nl=False)
+        _end(score.error for score in done.scores)
         return
     for note in done.notes:
         err.print(f"note: {note}")
     for name, labels in done.labels.items():
         rows = [(s.method, s.values, s.error) for s in done.scores if s.protocol == name]
         _show(f"{done.name}, {name}", labels, rows)
+    _end(score.error for score in done.scores)
+
+
+def _end(errors: Iterable[str | None]) -> None:
+    """Exit status 1 where nothing could be scored."""
+    if all(error is not None for error in errors):
+        raise SystemExit(1)
 
 
 def _reading(given: Mapping[str, Any]) -> Reading:
@@ -207,6 +216,7 @@ def bench(
         _tell_bench(done, Path(out))
     if done.failures:
         raise SystemExit(1)
+    _end(score.error for _, score in done.scores)
 
 
 def _tell_pair(name: str, place: int, total: int) -> None:
@@ -219,7 +229,11 @@ def _tell_bench(done: Bench, folder: Path) -> None:
         means = [mean for mean in done.means if mean.protocol == protocol]
         labels = {name: name for mean in means for name in mean.values}
         rows = [(f"{m.rank or '-'} {m.method}", m.values, f"failed on {m.failed}" if m.failed else None) for m in means]
-        _show(f"{protocol}: means over {len(set(done.pairs.values()))} sensors, {len(done.pairs)} pairs", labels, rows)
+        scored = {name for name, score in done.scores if score.protocol == protocol}
+        sensors = {done.pairs[name] for name in scored}
+        _show(f"{protocol}: means over sensors ({len(sensors)}) of pairs ({len(scored)})", labels, rows)
+    for note in done.notes:
+        err.print(f"note: {note}")
     for name, why in done.failures.items():
         err.print(f"{name}: {why}")
     err.print(f"{folder / 'bench.html'}: all tables; bench.csv and bench.json: every score")
@@ -237,14 +251,35 @@ def _show(
     labels: Mapping[str, str],
     rows: Iterable[tuple[str, Mapping[str, float | None], str | None]],
 ) -> None:
-    """One table: a row for each method or file, a column for each index."""
-    table = Table("", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    for label in labels.values():  # the variant below the name, for narrow columns
-        table.add_column(label.rstrip("]").replace("[", "\n").replace(",", "\n"), justify="right", no_wrap=True)
-    for name, values, error in rows:
-        cells = [_number(values.get(key)) for key in labels] if values else [error or "", *[""] * (len(labels) - 1)]
-        table.add_row(f"{name} ({error})" if values and error else name, *cells)
-    out.print(table)
+    """One table: a row for each method or file, a column for each index; cut in pieces where the screen is narrow."""
+    rows = list(rows)
+    heads = {key: label.rstrip("]").replace("[", "\n").replace(",", "\n") for key, label in labels.items()}
+    width = max([len(name) for name, *_ in rows] + [0])
+    for part in _pieces(heads, out.width - width - 2):
+        table = Table("", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+        table.columns[0].no_wrap, table.columns[0].min_width = True, width
+        for key in part:  # the variant stands below the name, for narrow columns
+            table.add_column(heads[key], justify="right", no_wrap=True)
+        for name, values, _ in rows:
+            table.add_row(name, *(_number(values.get(key)) for key in part))
+        out.print(table)
+    for name, _, error in rows:
+        if error:
+            err.print(f"{name}: {error}")
+
+
+def _pieces(heads: Mapping[str, str], room: int) -> list[list[str]]:
+    """Columns that fit side by side."""
+    pieces: list[list[str]] = [[]]
+    used = 0
+    for key, head in heads.items():
+        need = max([len(line) for line in head.split("\n")] + [9]) + 2
+        if pieces[-1] and used + need > room:
+            pieces.append([])
+            used = 0
+        pieces[-1].append(key)
+        used += need
+    return pieces
 
 
 def _number(value: float | None) -> str:

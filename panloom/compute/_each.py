@@ -1,10 +1,11 @@
-"""One ordered, bounded, parallel map: the only place where panloom starts threads."""
+"""One ordered, bounded, parallel map, the only place where panloom starts threads; and the threads inside torch."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -54,3 +55,17 @@ def each(
 def _single() -> None:
     """One torch thread per worker: threads of tiles do not compete with threads inside an operation."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let every operation of torch in this thread use `count` threads.
+
+    Small operations on all processors are many times slower where other programs are at work too.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

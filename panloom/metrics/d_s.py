@@ -1,7 +1,7 @@
 """D_s: how much the likeness of each band to PAN changes from MS beside a PAN of its sharpness to the fused image.
 
 The likeness is the UQI of the band and PAN, averaged over blocks or windows; the index is the mean over the bands of
-the absolute change. Variants differ in where the MS is looked at, and their values by a factor of ten:
+the absolute change. Variants differ in where the MS is looked at, and their values several times:
 
 - vivone2021: EXP beside the smoothed PAN on PAN's grid, in blocks of 32, 16 or 8 PAN pixels;
 - qnr2008: the MS itself beside the low-resolution PAN, in blocks of the same ground (32 / ratio MS pixels);

@@ -195,11 +195,20 @@ class _Record:
 
     @staticmethod
     def read(path: Path, stamp: str, settings: Mapping[str, object]) -> _Record:
-        """From the file, if it is of the same pair, settings and version; else an empty one."""
+        """From the file, if it is of the same pair and version; else an empty one.
+
+        Raises:
+            OptionError: it is, but of other settings: those scores are not thrown away.
+        """
         empty = _Record(stamp, settings)
         try:
-            found = json.loads(path.read_text())
-            same = found["stamp"] == stamp and found["settings"] == settings and found["versions"] == versions()
+            found = json.loads(path.read_text(encoding="utf-8"))
+            same = found["stamp"] == stamp and found["versions"] == versions()
+            if same and found["settings"] != settings:
+                raise OptionError(
+                    f"{path} holds scores made with {found['settings']}, and this call asks for {dict(settings)}; give "
+                    "another --out, or remove that folder"
+                )
             scores = tuple(_restored(score) for score in found["scores"])
             return _Record(stamp, settings, found["group"], tuple(found["notes"]), scores) if same else empty
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -123,7 +123,8 @@ def compare(
         tiles = list(_tiles(headers[0].height, headers[0].width))
         if full_scale is None:
             full_scale = _full_scale(readers[0], tiles, threads)
-            notes.append(f"full scale {full_scale:g} is 2^n - 1 above the largest value of the truth; --full-scale")
+            notes.append(f"full scale {full_scale:g}: 2^n - 1 above the largest value of the truth (see --full-scale)")
+        notes.append(f"ERGAS is for a ratio of {ratio} PAN pixels per MS pixel; --ratio sets it")
         settings = {"ratio": ratio, "full_scale": full_scale}
         indices = [_fitting(index, full_scale) for index in indices]
         work = partial(_tally, readers, indices, settings, (headers[0].height, headers[0].width))
@@ -133,6 +134,12 @@ def compare(
             if progress is not None:
                 progress(done, len(tiles))
     scores = tuple(_score(h.path, indices, tallies) for h, tallies in zip(headers[1:], sums, strict=True))
+    there = int(sums[0][-1]["truth"])
+    notes += [
+        f"{file.path} lacks {there - file.pixels} of {there} pixels of the truth: its scores are of the others only"
+        for file in scores
+        if file.pixels < there
+    ]
     return Comparison(
         truth=headers[0].path,
         bands=tuple(headers[0].descriptions[b - 1] or f"band {b}" for b in headers[0].bands),
@@ -206,7 +213,7 @@ def _check(truth: Raster, other: Raster) -> list[str]:
 
 def _check_grid(truth: Raster, other: Raster) -> None:
     pixel = math.sqrt(abs(np.linalg.det(np.reshape(truth.transform or (), (2, 3))[:, :2])))
-    corners = [np.array([[0, 0, 1], [truth.width, truth.height, 1]]).T] * 2
+    corners = [np.array([[0, 0, 1], [truth.width, 0, 1], [truth.width, truth.height, 1]]).T] * 2
     places = [np.reshape(r.transform or (), (2, 3)) @ c for r, c in zip((truth, other), corners, strict=True)]
     offset = float(np.abs(places[1] - places[0]).max()) / pixel
     if offset > TOLERANCE:
@@ -261,7 +268,11 @@ def _tally(
         both = truth_valid & valid
         given = [{key: settings[key] for key in index.settings} for index in indices]
         tallies = [i.tally(image, truth, both, core=inside, **g) for i, g in zip(indices, given, strict=True)]
-        found.append([*tallies, {"pixels": both[..., inside[0], inside[1]].sum()}])
+        counts = {
+            "pixels": both[..., inside[0], inside[1]].sum(),
+            "truth": truth_valid[..., inside[0], inside[1]].sum(),
+        }
+        found.append([*tallies, counts])
     return found
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from panloom import metrics
-from panloom.compute import Policy
+from panloom.compute import Policy, torch_threads
 from panloom.data.pairs import Recorded
 from panloom.errors import MethodError, OptionError, PanloomError, unknown
 from panloom.metrics import Form, FullScene, Metric, variant
@@ -246,7 +246,8 @@ def _score(
         fuser = fuser.prepare(problem.scene, torch.Generator().manual_seed(seed))
         image = whole(problem.scene, fuser, policy)[None].double() * problem.full_scale
         seconds = time.perf_counter() - began
-        values, bands = judge.score(image)
+        with torch_threads(policy.threads):
+            values, bands = judge.score(image)
     except PanloomError as error:
         text = " ".join(str(error).split())
         return None, Score(name, problem.protocol, {}, {}, time.perf_counter() - began, text)
@@ -278,8 +279,8 @@ class _Judge:
             full = FullScene.of(pair, problem.full_scale, ms_valid)
             return _Judge(problem, tuple((_key(n, form), variant(n, full, form)) for n, form in FULL), full, expected)
         # Data within a range of 1 have no whole numbers to round to.
-        exact = {"q2n": "q2n-unrounded"} if problem.full_scale <= 1 else {}
-        return _Judge(problem, tuple((name, metrics.get(exact.get(name, name))) for name in REDUCED), None, expected)
+        names = ["q2n-unrounded" if name == "q2n" and problem.full_scale <= 1 else name for name in REDUCED]
+        return _Judge(problem, tuple((name, metrics.get(name)) for name in names), None, expected)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -381,7 +382,8 @@ def _notes(pair: Recorded, judges: Sequence[_Judge]) -> list[str]:
     if any(problem.protocol == "wald-toolbox" for problem in problems) and _shifted(pair):
         notes.append(
             f"MS lies at PAN phase ({pair.phase[0]:g}, {pair.phase[1]:g}), not corner-aligned: wald-toolbox supposes "
-            "corners, so that its PAN is shifted against its truth; read wald-physical"
+            "corners, so that its PAN is shifted against its truth, and HQNR without `physical` does so too; read "
+            "wald-physical and the physical forms"
         )
     return notes
 

@@ -98,7 +98,11 @@ class Source:
         """Changes with the files and with how they are read, so that an old record is not taken for a new one."""
         told = [str(manifest)] if len(self.files) == 1 and (manifest := manifest_of(self.files[0])) else []
         described = [self.reading.sensor] if isinstance(self.reading.sensor, str) else []
-        facts = [(path, Path(path).stat()) for path in (*self.files, *told, *described) if Path(path).exists()]
+        facts = [
+            (str(Path(path).resolve()), Path(path).stat())
+            for path in (*self.files, *told, *described)
+            if Path(path).exists()
+        ]
         reading = replace(self.reading, threads=None)  # they change no pixel
         return repr(([(path, s.st_size, s.st_mtime_ns) for path, s in facts], reading))
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from panloom.compute import each
+from panloom.compute import torch_threads
 from panloom.errors import OptionError, SceneError
 from panloom.optics import registration
 from panloom.scene import geometry
@@ -311,13 +311,8 @@ def _probes(size: tuple[int, int]) -> list[Window]:
 
 def misregistration(scene: Scene) -> registration.Shift:
     """How far MS lies from where the files say, measured on windows spread by a fixed seed."""
-
-    def measured(seed: int) -> registration.Shift:
-        return registration.measure(scene.sample(CHECKS, CHECK, torch.Generator().manual_seed(seed)))
-
-    # A worker of `each` uses one thread: many small operations on all processors are slow on a busy machine.
-    (shift,) = each([0], measured)
-    return shift
+    with torch.inference_mode(), torch_threads(1):
+        return registration.measure(scene.sample(CHECKS, CHECK, torch.Generator().manual_seed(0)))
 
 
 def registered(opened: Opened, *, align: bool) -> tuple[Opened, registration.Shift | None]:

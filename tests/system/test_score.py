@@ -153,7 +153,7 @@ def test_compare(results):
     one, two = (file["values"] for file in found["files"])
     assert two["ergas"] < one["ergas"]
     assert two["q2n"] > one["q2n"]
-    assert found["notes"] == []
+    assert found["notes"] == ["ERGAS is for a ratio of 4 PAN pixels per MS pixel; --ratio sets it"]
 
 
 def test_compare_some_indices_in_threads(results):
@@ -273,7 +273,7 @@ def bench(folder: Path, *words: object, methods: str = "exp,gsa"):
 def test_bench(pairs, computed):
     result = done(bench(pairs))
     out = pairs.parent / "out"
-    assert "means over 2 sensors, 3 pairs" in result.stdout
+    assert "means over sensors (2) of pairs (3)" in result.stdout
     assert "[3/3] c" in result.stderr
     assert sorted(path.name for path in out.iterdir()) == ["bench.csv", "bench.html", "bench.json", "pairs"]
     found = record((out / "bench.json").read_text())

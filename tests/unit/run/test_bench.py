@@ -157,16 +157,24 @@ def test_an_interrupted_call_goes_on(pairs, work, monkeypatch):
     assert work == [("b", ["exp"])]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [{"protocol": "both"}, {"seed": 3}, {"options": {"form": "toolbox"}}, {"reading": Reading(edge="drop")}],
-    ids=["protocol", "seed", "options", "reading"],
-)
-def test_other_settings_compute_anew(pairs, work, words):
+def test_another_reading_computes_anew(pairs, work):
     run(pairs, ["exp"])
     work.clear()
-    run(pairs, ["exp"], **words)
+    run(pairs, ["exp"], reading=Reading(edge="drop"))
     assert [name for name, _ in work] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"protocol": "both"}, {"seed": 3}, {"options": {"form": "toolbox"}}],
+    ids=["protocol", "seed", "options"],
+)
+def test_scores_of_other_settings_are_not_thrown_away(pairs, work, words):
+    run(pairs, ["exp", "gsa"])
+    kept = {path: path.read_text() for path in (pairs.parent / "out").rglob("*.json")}
+    with pytest.raises(OptionError, match="another --out"):
+        run(pairs, ["exp"], **words)
+    assert kept == {path: path.read_text() for path in (pairs.parent / "out").rglob("*.json")}
 
 
 def test_threads_are_no_other_settings(pairs, work):

@@ -217,7 +217,7 @@ def test_reflectance_is_scored_unrounded(made):
     unit = replace(made, pan=made.pan / 2047, ms=made.ms / 2047, full_scale=1.0)
     found = evaluate(unit, ["exp"])
     reduced = scores(found, "wald-physical")["exp"].values
-    assert found.labels["wald-physical"]["q2n"] == "Q2n[block32,shift32,unrounded]"
+    assert found.labels["wald-physical"]["q2n-unrounded"] == "Q2n[block32,shift32,unrounded]"
     assert "unrounded" in found.labels["full"]["hqnr-physical"]
     assert reduced["ergas"] == pytest.approx(scores(evaluate(made, ["exp"]), "wald-physical")["exp"].values["ergas"])
 
