@@ -225,9 +225,11 @@ def _tell_pair(name: str, place: int, total: int) -> None:
 
 
 def _tell_bench(done: Bench, folder: Path) -> None:
+    from panloom.run.page import general_label
+
     for protocol in done.protocols:
         means = [mean for mean in done.means if mean.protocol == protocol]
-        labels = {name: name for mean in means for name in mean.values}
+        labels = {name: general_label(name) for mean in means for name in mean.values}
         rows = [(f"{m.rank or '-'} {m.method}", m.values, f"failed on {m.failed}" if m.failed else None) for m in means]
         scored = {name for name, score in done.scores if score.protocol == protocol}
         sensors = {done.pairs[name] for name in scored}

@@ -1,6 +1,6 @@
 """Quality indices: one file each, an additive tally and a final formula."""
 
-from panloom.metrics._full import Form, FullMetric, FullScene, variant
+from panloom.metrics._full import Form, FullMetric, FullScene, in_digital_numbers, variant
 from panloom.metrics._metric import Core, Metric, Tally, added
 from panloom.metrics._registry import get, names
 from panloom.metrics.bias import BIAS
@@ -35,6 +35,7 @@ __all__ = [
     "Tally",
     "added",
     "get",
+    "in_digital_numbers",
     "names",
     "variant",
 ]

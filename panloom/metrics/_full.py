@@ -294,6 +294,11 @@ def digital(sums: Tally) -> bool:
     return not (float(sums["ms fractions"]) > 0 and float(variance) <= _LEAST_DEVIATION**2)
 
 
+def in_digital_numbers(image: Shaped[Tensor, "b C h w"], valid: Bool[Tensor, "b 1 h w"]) -> bool:
+    """Whether the valid values are whole or vary by more than one, so that rounding them changes little."""
+    return digital(spread(image.double(), valid))
+
+
 def named(name: str, sums: Tally) -> dict[str, Tensor]:
     """A tally under the name of its index, so that those of several indices stand in one without clashing."""
     return {f"{name}:{key}": value for key, value in sums.items()}

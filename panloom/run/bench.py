@@ -88,6 +88,7 @@ class Bench:
             "scores": [{"pair": name, **asdict(score)} for name, score in self.scores],
             "failures": self.failures,
             "settings": self.settings,
+            "labels": {name: metrics.get(name).label for mean in self.means for name in mean.values},
             "notes": self.notes,
             "versions": self.versions,
         }

@@ -15,7 +15,7 @@ from panloom import metrics
 from panloom.compute import Policy, torch_threads
 from panloom.data.pairs import Recorded
 from panloom.errors import MethodError, OptionError, PanloomError, unknown
-from panloom.metrics import Form, FullScene, Metric, variant
+from panloom.metrics import Form, FullScene, Metric, in_digital_numbers, variant
 from panloom.pair import Pair
 from panloom.run._json import to_json
 from panloom.run.fuse import whole
@@ -279,7 +279,12 @@ class _Judge:
             full = FullScene.of(pair, problem.full_scale, ms_valid)
             return _Judge(problem, tuple((_key(n, form), variant(n, full, form)) for n, form in FULL), full, expected)
         # Data within a range of 1 have no whole numbers to round to.
-        names = ["q2n-unrounded" if name == "q2n" and problem.full_scale <= 1 else name for name in REDUCED]
+        whole_numbers = (
+            problem.truth is None
+            or problem.truth_valid is None
+            or in_digital_numbers(problem.truth, problem.truth_valid)
+        )
+        names = [name if whole_numbers or name != "q2n" else "q2n-unrounded" for name in REDUCED]
         return _Judge(problem, tuple((name, metrics.get(name)) for name in names), None, expected)
 
     @property
@@ -377,8 +382,8 @@ def _notes(pair: Recorded, judges: Sequence[_Judge]) -> list[str]:
         notes.append(f"the bands of {pair.sensor.name} are not known, so their MTF gains are those of a generic sensor")
     if any(problem.cut == 0 for problem in problems if problem.truth is not None):
         notes.append("the truth is too small for a border cut: its borders are scored too")
-    if pair.full_scale <= 1:
-        notes.append("the data lie within a range of 1: Q2n is not rounded to whole numbers")
+    if any("q2n-unrounded" in judge.labels for judge in judges):
+        notes.append("the data are no digital numbers: Q2n does not round them")
     if any(problem.protocol == "wald-toolbox" for problem in problems) and _shifted(pair):
         notes.append(
             f"MS lies at PAN phase ({pair.phase[0]:g}, {pair.phase[1]:g}), not corner-aligned: wald-toolbox supposes "

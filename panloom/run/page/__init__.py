@@ -2,7 +2,17 @@
 
 from panloom.run.page._bench import bench_page
 from panloom.run.page._evaluation import evaluation_page
-from panloom.run.page._tables import DASH, Cell, Column, Row, Table, mean_table, score_table, sensor_table
+from panloom.run.page._tables import (
+    DASH,
+    Cell,
+    Column,
+    Row,
+    Table,
+    general_label,
+    mean_table,
+    score_table,
+    sensor_table,
+)
 
 __all__ = [
     "DASH",
@@ -12,6 +22,7 @@ __all__ = [
     "Table",
     "bench_page",
     "evaluation_page",
+    "general_label",
     "mean_table",
     "score_table",
     "sensor_table",

@@ -79,7 +79,7 @@ def test_what_is_written(pairs):
     assert (out / "bench.json").read_text() == done.to_json()
     assert (out / "bench.csv").read_text() == done.to_csv()
     record = json.loads(done.to_json(), parse_constant=NEVER)
-    assert set(record) == {"pairs", "means", "scores", "failures", "notes", "settings", "versions"}
+    assert set(record) == {"pairs", "means", "scores", "failures", "notes", "settings", "labels", "versions"}
     assert not list(out.rglob(".*"))
 
 
