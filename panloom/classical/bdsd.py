@@ -121,7 +121,7 @@ def _estimate(scene: SceneLike, constrained: bool) -> Detail:
     parts = ((Moments.of(block), Moments.of(_one_scale_down(block, gains, ratio))) for block in scene.survey())
     scene_m, m = reduce(lambda a, b: (a[0].merge(b[0]), a[1].merge(b[1])), parts)
     if not m.count:
-        raise SceneError("nowhere are enough valid pixels together for the regression of bdsd, bdsd-pc; try gsa")
+        raise SceneError("nowhere are enough valid pixels together for the regression of bdsd(-pc); try method gsa")
     size = len(gains) + 1
     covariance = m.covariance
     fit = solve(covariance[:size, :size], covariance[:size, size:], constrained)
