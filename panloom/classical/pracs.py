@@ -4,7 +4,7 @@ Published: Choi, Yu and Kim, IEEE TGRS 49 (2011). The bands are brought to the l
 regression of low-passed PAN on them; in band b PAN takes the place of a share of the band, the correlation of the
 band with I; what that changes beyond the regression I_b of its low pass is the detail. It is injected with a gain of
 the whole scene, GAIN * corr(I_b, band) * deviation of the band over that of all bands, and one of the pixel,
-1 - |1 - corr(I, band) * band / I_b|. Ours: on the MS grid, where PAN is already seen through the MS optics, the
+`1 - abs(1 - corr(I, band) * band / I_b)`. Ours: on the MS grid, where PAN is already seen through the MS optics, the
 regression I_b is share * I + (1 - share) * levelled band and the detail is share * (PAN - I), so that moments of
 the scene are enough; levelled bands are not clipped at 0; the gain of the pixel stays within 0 to 1 (it would turn
 details round where I_b is almost 0), and is 0 where I_b is not positive. `form=toolbox` equals the reference toolbox.
