@@ -142,6 +142,15 @@ def corner_phase(ratio: int) -> float:
     return (ratio - 1) / 2
 
 
+def bit_range(high: float) -> int:
+    """2^n - 1: the largest number of the fewest bits, one at least, that hold `high`.
+
+    >>> bit_range(0.7), bit_range(255), bit_range(256)
+    (1, 255, 511)
+    """
+    return 2 ** max(math.ceil(math.log2(max(0.0, high) + 1)), 1) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One unit of work.

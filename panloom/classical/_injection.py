@@ -39,7 +39,7 @@ class Substitution:
     @staticmethod
     def equalised(m: Moments, weights: Float[Tensor, " C"], gains: Float[Tensor, " C"]) -> Substitution:
         """With PAN brought to mean and deviation of the component; nothing is injected if PAN is constant."""
-        deviation, varies = (weights @ m.covariance[1:, 1:] @ weights).clamp_min(0).sqrt(), bool(m.std[0] > 0)
+        deviation, varies = m.deviation(weights), bool(m.std[0] > 0)
         scale = float(deviation / m.std[0]) if varies else 0.0
         constant = float(weights @ m.mean[1:] - scale * m.mean[0])
         # A constant PAN has no detail; putting it in place of the component would take that of MS away.
@@ -48,7 +48,7 @@ class Substitution:
     def __call__(self, pan: Float[Tensor, "b 1 H W"], exp: Float[Tensor, "b C H W"]) -> Float[Tensor, "b C H W"]:
         """The fused image."""
         weights = torch.tensor(self.weights, dtype=exp.dtype, device=exp.device)
-        gains = per_band(torch.tensor(self.gains, dtype=torch.float64), exp)
+        gains = per_band(self.gains, exp)
         component = torch.einsum("c,bchw->bhw", weights, exp)[:, None]
         return torch.addcmul(exp, gains, pan * self.scale + self.constant - component)
 

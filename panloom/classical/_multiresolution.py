@@ -42,16 +42,12 @@ class Equalised:
 
     def add(self, pair: Pair, low: Float[Tensor, "b c H W"]) -> Float[Tensor, "b C H W"]:
         """Every band and what equalised PAN has above its low pass."""
-        return torch.addcmul(pair.exp, _row(self.gain, pair.exp), pair.pan - low)
+        return torch.addcmul(pair.exp, per_band(self.gain, pair.exp), pair.pan - low)
 
     def modulate(self, pair: Pair, low: Float[Tensor, "b c H W"]) -> Float[Tensor, "b C H W"]:
         """Every band times equalised PAN over its low pass."""
-        gain, mean = _row(self.gain, pair.exp), _row(self.mean, pair.exp)
+        gain, mean = per_band(self.gain, pair.exp), per_band(self.mean, pair.exp)
         return modulate(pair.exp, (pair.pan - low) * gain, (low - self.pan_mean) * gain + mean, FLOOR * mean)
-
-
-def _row(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "1 C 1 1"]:
-    return per_band(torch.tensor(values, dtype=torch.float64), like)
 
 
 def modulate(image: Tensor, detail: Tensor, low: Tensor, floor: Tensor | float) -> Tensor:

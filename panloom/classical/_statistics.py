@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, TypeVar
@@ -74,6 +75,10 @@ class Moments:
     def std(self) -> Float[Tensor, " n"]:
         """Sample standard deviations (N - 1)."""
         return self.covariance.diagonal().clamp_min(0).sqrt()
+
+    def deviation(self, weights: Float[Tensor, " C"]) -> Float[Tensor, ""]:
+        """Standard deviation of a weighted sum of the bands."""
+        return (weights @ self.covariance[1:, 1:] @ weights).clamp_min(0).sqrt()
 
     def regression(self) -> tuple[Float[Tensor, " C"], float]:
         """Weights and constant of the least-squares fit of PAN by the bands; minimum norm where bands are dependent."""
@@ -159,9 +164,9 @@ def prepared(ready: Ready | None) -> Ready:
     return ready
 
 
-def per_band(values: Tensor, like: Tensor) -> Float[Tensor, "1 C 1 1"]:
+def per_band(values: Tensor | Sequence[float], like: Tensor) -> Float[Tensor, "1 C 1 1"]:
     """One number per band, shaped to broadcast over images of `like`."""
-    return values.to(like).view(1, -1, 1, 1)
+    return torch.as_tensor(values, dtype=torch.float64).to(like).view(1, -1, 1, 1)
 
 
 def safe_ratio(top: Tensor, bottom: Tensor) -> Tensor:

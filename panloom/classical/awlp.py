@@ -51,7 +51,7 @@ class Awlp(Multiresolution):
         """One gain for all bands: the deviation of the intensity over that of PAN."""
         m = survey(scene)
         weights = mean_weights(m)
-        deviation = (weights @ m.covariance[1:, 1:] @ weights).clamp_min(0).sqrt()
+        deviation = m.deviation(weights)
         gain = deviation / m.std[0] if m.std[0] > 0 else torch.zeros_like(deviation)
         return Equalised.of(m, gain.expand(len(weights)), reach)
 

@@ -58,7 +58,7 @@ class Detail:
     def __call__(self, pan: Float[Tensor, "b 1 H W"], exp: Float[Tensor, "b C H W"]) -> Float[Tensor, "b C H W"]:
         """The fused image."""
         bands = torch.tensor(self.bands, dtype=exp.dtype, device=exp.device)
-        gain, constant = (per_band(torch.tensor(v, dtype=torch.float64), exp) for v in (self.pan, self.constant))
+        gain, constant = (per_band(v, exp) for v in (self.pan, self.constant))
         return exp + torch.einsum("kc,bchw->bkhw", bands, exp) + (pan * gain + constant)
 
 

@@ -58,13 +58,13 @@ class Intensity:
         varies = bool(m.std[0] > 0)
         weights = m.proportional() * varies
         mean = float(weights @ (m.mean[1:] - haze))
-        deviation = (weights @ m.covariance[1:, 1:] @ weights).clamp_min(0).sqrt()
+        deviation = m.deviation(weights)
         scale = float(deviation / m.std[0]) if varies else 0.0
         return Intensity(tuple(weights.tolist()), tuple(haze.tolist()), scale, mean - scale * float(m.mean[0]), mean)
 
     def parts(self, pan: Tensor, exp: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Haze, haze-free bands, intensity, equalised PAN."""
-        haze = per_band(torch.tensor(self.haze, dtype=torch.float64), exp)
+        haze = per_band(self.haze, exp)
         weights = torch.tensor(self.weights, dtype=exp.dtype, device=exp.device)
         clear = exp - haze
         intensity = torch.einsum("c,bchw->bhw", weights, clear)[:, None]

@@ -115,10 +115,7 @@ class MtfGlpCbd(MtfGlp):
             return pair.exp.clone()
         small, gains = reduced(pair), ms_gains(pair.sensor)
         low = spread(physical.interpolate(small, pair.ratio, pair.phase), gains)
-        mean, slope, prior, bright = (
-            per_band(torch.tensor(v, dtype=torch.float64), pair.ms)
-            for v in (ready.mean, ready.gain, ready.prior, ready.bright)
-        )
+        mean, slope, prior, bright = (per_band(v, pair.ms) for v in (ready.mean, ready.gain, ready.prior, ready.bright))
         pan = spread(small, gains) - ready.pan_mean
         covariance, variance = _local(pan, pair.ms - mean, _weight(pair))
         shape = safe_ratio(pair.ms, torch.clamp(slope * pan + mean, min=FLOOR * mean))

@@ -88,7 +88,7 @@ class MtfGlpHpmH(MtfGlp):
         if contrast <= 0:
             return pair.exp.clone()
         bottom = (low - ready.pan_haze).clamp_min(FLOOR * contrast)
-        haze = per_band(torch.tensor(ready.haze, dtype=torch.float64), pair.exp)
+        haze = per_band(ready.haze, pair.exp)
         return torch.addcmul(pair.exp, (pair.exp - haze).clamp_min(0), (pair.pan - low) / bottom)
 
     def toolbox(self, pair: Pair) -> Float[Tensor, "1 C H W"]:

@@ -71,8 +71,7 @@ class Replacement:
     def __call__(self, pan: Float[Tensor, "b 1 H W"], exp: Float[Tensor, "b C H W"]) -> Float[Tensor, "b C H W"]:
         """The fused image."""
         share, scale, level, gain = (
-            per_band(torch.tensor(values, dtype=torch.float64), exp)
-            for values in (self.share, self.scale, self.level, self.gain)
+            per_band(values, exp) for values in (self.share, self.scale, self.level, self.gain)
         )
         weights = torch.tensor(self.weights, dtype=exp.dtype, device=exp.device)
         intensity = torch.einsum("c,bchw->bhw", weights, exp)[:, None] + self.constant

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from torch import Tensor
 from panloom import sensors
 from panloom.errors import SceneError
 from panloom.optics.continuation import extend
-from panloom.types import Band, Sensor, corner_phase
+from panloom.types import Band, Sensor, bit_range, corner_phase
 
 #: Name of the file with the facts.
 MANIFEST = "manifest.json"
@@ -61,7 +60,7 @@ class Recorded:
         ratio: PAN pixels per MS pixel.
         full_scale: the DN that becomes 1.
         pan_valid: pixels of PAN that hold data.
-        ms_valid: pixels of `ms`, or of `truth` where there is no `ms`, that hold data.
+        ms_valid: pixels of `truth`, or of `ms` where there is no truth, that hold data.
     """
 
     name: str
@@ -90,7 +89,7 @@ def read_pair(path: str | Path) -> Recorded:
     pan, lower, truth = _images(path)
     ratio = facts.ratio or (round(pan.shape[-2] / lower.shape[-2]) if lower is not None else 4)
     pan, lower, truth = _cropped(path, pan, lower, truth, ratio)
-    masked = truth if lower is None or truth is not None else lower
+    masked = lower if truth is None else truth
     assert masked is not None  # `_images` found one of the two
     pan_valid, ms_valid = _holds_data(pan), _holds_data(masked)
     if not (bool(pan_valid.any()) and bool(ms_valid.any())):
@@ -266,7 +265,7 @@ def _full_scale(facts: _Facts, sensor: Sensor, values: Sequence[Tensor]) -> floa
     high = max(float(valid.max()) for valid in values)
     if facts.unit_range or high <= 1:
         return 1.0
-    return sensor.full_scale or float(2 ** math.ceil(math.log2(high + 1)) - 1)
+    return sensor.full_scale or float(bit_range(high))
 
 
 def _holds_data(image: Tensor) -> Bool[Tensor, "1 1 H W"]:

@@ -22,7 +22,7 @@ from panloom.run._json import to_json
 from panloom.run.evaluate import REDUCED
 from panloom.run.report import versions
 from panloom.scene import Raster, Reader, describe, environment, same_crs
-from panloom.types import Window
+from panloom.types import Window, bit_range
 
 #: Pixels along one side of the cores of tiles: a multiple of the blocks of every index.
 CORE = 256
@@ -242,8 +242,7 @@ def _full_scale(truth: _Images, tiles: Sequence[Window], threads: int | None) ->
     def largest(window: Window) -> float:
         return float(truth.read(window)[0].max())
 
-    high = max(each(tiles, largest, threads or processors()))
-    return 1.0 if high <= 1 else float(2 ** math.ceil(math.log2(high + 1)) - 1)
+    return float(bit_range(max(each(tiles, largest, threads or processors()))))
 
 
 def _fitting(index: Metric, full_scale: float) -> Metric:

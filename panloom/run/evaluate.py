@@ -273,12 +273,12 @@ class _Judge:
     @staticmethod
     def of(problem: Problem) -> _Judge:
         """The judge of a problem."""
-        pair, ms_valid = _whole_pair(problem)
+        pair = _whole_pair(problem)
         expected = pair.valid[..., : problem.scene.grid.height, : problem.scene.grid.width]
         if problem.protocol == "full":
+            ms_valid = problem.scene.reduced(Window(0, 0, *problem.scene.grid.cells)).valid
             full = FullScene.of(pair, problem.full_scale, ms_valid)
             return _Judge(problem, tuple((_key(n, form), variant(n, full, form)) for n, form in FULL), full, expected)
-        # Data within a range of 1 have no whole numbers to round to.
         whole_numbers = (
             problem.truth is None
             or problem.truth_valid is None
@@ -328,12 +328,11 @@ def _key(name: str, form: Form) -> str:
     return f"{name}-physical" if form == "physical" and f"{name}-physical" in metrics.names() else name
 
 
-def _whole_pair(problem: Problem) -> tuple[Pair, Bool[Tensor, "1 1 h w"]]:
-    """All of the scene, and its valid MS pixels."""
+def _whole_pair(problem: Problem) -> Pair:
+    """All of the scene."""
     scene = problem.scene
     cells = Window(0, 0, *scene.grid.cells)
-    pair = scene.load(Tile(0, cells.scaled(scene.grid.ratio), cells)).pair
-    return pair, scene.reduced(cells).valid
+    return scene.load(Tile(0, cells.scaled(scene.grid.ratio), cells)).pair
 
 
 def _measured(
@@ -351,7 +350,7 @@ def _measured(
 
 
 def _picture(problem: Problem, fused: dict[str, Tensor]) -> Picture:
-    pair, _ = _whole_pair(problem)
+    pair = _whole_pair(problem)
     height, width = problem.scene.grid.height, problem.scene.grid.width
     reference = pair.exp * problem.full_scale if problem.truth is None else problem.truth
     return Picture(

@@ -40,8 +40,6 @@ class Problem:
     """Something to be fused and scored.
 
     Attributes:
-        name: of the pair.
-        group: the instrument by which averages are taken.
         protocol: how it was made.
         scene: to be fused; in units of `full_scale`.
         truth: on PAN's grid, in DN; None at full resolution.
@@ -50,8 +48,6 @@ class Problem:
         cut: pixels on each side that are not scored.
     """
 
-    name: str
-    group: str
     protocol: Protocol
     scene: Scene
     truth: Float[Tensor, "1 C H W"] | None
@@ -108,13 +104,13 @@ def _problem(pair: Recorded, protocol: Protocol) -> Problem:
     low = _given(pair, form) if pair.truth is not None else _degraded(pair, form)
     scene = _scene(low.pan, low.ms, low.pan_valid, low.ms_valid, pair.sensor, low.phase, pair.full_scale)
     cut = CUT if min(low.truth.shape[-2:]) >= SMALL else 0
-    return Problem(pair.name, pair.group, protocol, scene, low.truth, low.truth_valid, pair.full_scale, cut)
+    return Problem(protocol, scene, low.truth, low.truth_valid, pair.full_scale, cut)
 
 
 def _full(pair: Recorded) -> Problem:
     assert pair.ms is not None  # a pair without truth has one
     scene = _scene(pair.pan, pair.ms, pair.pan_valid, pair.ms_valid, pair.sensor, pair.phase, pair.full_scale)
-    return Problem(pair.name, pair.group, "full", scene, None, None, pair.full_scale, 0)
+    return Problem("full", scene, None, None, pair.full_scale, 0)
 
 
 def _degraded(pair: Recorded, form: wald.Form) -> wald.Degraded:

@@ -22,7 +22,7 @@ from panloom.scene._sources import ArraySource, FileSource, Source, Units, check
 from panloom.scene.bands import Identity, SceneBand, identify
 from panloom.scene.geometry import Extent, Layout
 from panloom.scene.scene import NestedScene
-from panloom.types import Grid, Sensor, Window
+from panloom.types import Grid, Sensor, Window, bit_range
 
 #: Windows that the full scale of an unknown sensor is estimated from, per axis, and their size in pixels.
 PROBES, PROBE = 4, 128
@@ -290,8 +290,8 @@ def _full_scale(
     high = max(_percentile(FileSource([part.reader], size, part.units, dtype)) for part, size in parts)
     if not (raw and integer and own == {(1.0, 0.0)}) and high <= 1:
         return 1.0, "physical units, at most 1"
-    bits = max(math.ceil(math.log2(high + 1)), 1) if high > 0 else 1
-    return float(2**bits - 1), f"99.9 % of the data ({high:.6g}) rounded up to {bits} bits"
+    full = bit_range(high)
+    return float(full), f"99.9 % of the data ({high:.6g}) rounded up to {full.bit_length()} bits"
 
 
 def _percentile(source: Source) -> float:
