@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from panloom.classical._statistics import Form, Moments, per_band, prepared, survey, toolbox_inputs, whole
+from panloom.classical._statistics import Form, per_band, prepared, toolbox_inputs
+from panloom.optics.moments import Moments, survey, whole
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from panloom.classical._statistics import Form, Moments, per_band, prepared, safe_ratio, survey, whole
+from panloom.classical._statistics import Form, per_band, prepared, safe_ratio
+from panloom.optics.moments import Moments, survey, whole
 from panloom.pair import Pair, SceneLike
 from panloom.types import Grid, Sensor, Traits
 

@@ -25,8 +25,9 @@ from torch.nn import functional
 
 from panloom.classical._multiresolution import Equalised, Multiresolution, equalise
 from panloom.classical._registry import method
-from panloom.classical._statistics import ROUNDING, Moments, per_band, survey, toolbox_inputs, whole
+from panloom.classical._statistics import per_band, toolbox_inputs
 from panloom.optics import physical, toolbox
+from panloom.optics.moments import ROUNDING, Moments, survey, whole
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.types import Grid, Sensor
 

@@ -18,9 +18,10 @@ from torch import Tensor
 from panloom.classical._injection import mean_weights
 from panloom.classical._multiresolution import FLOOR, Equalised, Multiresolution, equalise, modulate
 from panloom.classical._registry import method
-from panloom.classical._statistics import EPS, survey, toolbox_inputs
+from panloom.classical._statistics import EPS, toolbox_inputs
 from panloom.classical.atwt import spline_low_pass, spline_reach
 from panloom.optics import toolbox
+from panloom.optics.moments import survey
 from panloom.pair import Pair, SceneLike
 from panloom.types import Grid, Sensor
 

@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.classical._registry import method
-from panloom.classical._statistics import Form, Moments, per_band, prepared, toolbox_inputs
+from panloom.classical._statistics import Form, per_band, prepared, toolbox_inputs
 from panloom.classical.mtf_glp import ms_gains
 from panloom.errors import MethodError, SceneError
 from panloom.optics import physical, toolbox
+from panloom.optics.moments import Moments
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.types import Traits
 

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.classical._registry import method
-from panloom.classical._statistics import EPS, Form, safe_ratio, survey, toolbox_inputs, whole
+from panloom.classical._statistics import EPS, Form, safe_ratio, toolbox_inputs
 from panloom.errors import MethodError
+from panloom.optics.moments import survey, whole
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 

@@ -18,18 +18,9 @@ from torch import Generator, Tensor
 
 from panloom.classical._multiresolution import FLOOR, modulate
 from panloom.classical._registry import method
-from panloom.classical._statistics import (
-    EPS,
-    Form,
-    Moments,
-    per_band,
-    prepared,
-    survey_and_haze,
-    toolbox_haze,
-    toolbox_inputs,
-    whole,
-)
+from panloom.classical._statistics import EPS, Form, per_band, prepared, survey_and_haze, toolbox_haze, toolbox_inputs
 from panloom.optics import toolbox
+from panloom.optics.moments import Moments, whole
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from panloom.classical._injection import ComponentSubstitution, Substitution, injection_gains, mean_weights
 from panloom.classical._registry import method
-from panloom.classical._statistics import Moments
+from panloom.optics.moments import Moments
 
 
 @method("gs")

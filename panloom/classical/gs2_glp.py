@@ -17,9 +17,10 @@ from torch import Tensor
 
 from panloom.classical._multiresolution import Equalised, Multiresolution, regression_gain
 from panloom.classical._registry import method
-from panloom.classical._statistics import per_band, survey, toolbox_inputs, whole
+from panloom.classical._statistics import per_band, toolbox_inputs
 from panloom.classical.mtf_glp import low_pass, ms_gains, toolbox_low_pass
 from panloom.optics import physical
+from panloom.optics.moments import survey, whole
 from panloom.pair import Pair, SceneLike
 from panloom.types import Grid, Sensor
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from panloom.classical._injection import ComponentSubstitution, Substitution, injection_gains
 from panloom.classical._registry import method
-from panloom.classical._statistics import Moments, whole
 from panloom.optics import toolbox
+from panloom.optics.moments import Moments, whole
 from panloom.pair import Pair
 
 

@@ -26,9 +26,10 @@ from panloom.classical._multiresolution import (
     regression_gain,
 )
 from panloom.classical._registry import method
-from panloom.classical._statistics import EPS, Moments, per_band, survey, toolbox_inputs, whole
+from panloom.classical._statistics import EPS, per_band, toolbox_inputs
 from panloom.errors import MethodError
 from panloom.optics import physical, toolbox
+from panloom.optics.moments import Moments, survey, whole
 from panloom.pair import Pair, SceneLike
 from panloom.types import Grid, Sensor
 

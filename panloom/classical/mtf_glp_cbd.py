@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from panloom.classical._multiresolution import FLOOR, Equalised, bilinear, bilinear_span, regression_gain
 from panloom.classical._registry import method
-from panloom.classical._statistics import per_band, safe_ratio, survey, toolbox_inputs
+from panloom.classical._statistics import per_band, safe_ratio, toolbox_inputs
 from panloom.classical.mtf_glp import MtfGlp, ms_gains, reduced, spread
 from panloom.optics import physical, toolbox
+from panloom.optics.moments import survey
 from panloom.pair import Pair, SceneLike
 from panloom.types import Grid, Sensor, Traits
 

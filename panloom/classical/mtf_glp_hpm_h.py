@@ -19,9 +19,10 @@ from torch import Tensor
 
 from panloom.classical._multiresolution import FLOOR, Equalised
 from panloom.classical._registry import method
-from panloom.classical._statistics import EPS, Moments, per_band, survey_and_haze, toolbox_haze, toolbox_inputs, whole
+from panloom.classical._statistics import EPS, per_band, survey_and_haze, toolbox_haze, toolbox_inputs
 from panloom.classical.mtf_glp import MtfGlp, toolbox_low_pass
 from panloom.optics import toolbox
+from panloom.optics.moments import Moments, whole
 from panloom.pair import Pair, SceneLike
 
 #: The largest share of PAN's mean that is taken for haze.

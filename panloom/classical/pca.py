@@ -15,7 +15,7 @@ import torch
 
 from panloom.classical._injection import ComponentSubstitution, Substitution
 from panloom.classical._registry import method
-from panloom.classical._statistics import Moments
+from panloom.optics.moments import Moments
 
 
 @method("pca")

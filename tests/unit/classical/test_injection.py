@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from panloom.classical._injection import Substitution, injection_gains
-from panloom.classical._statistics import Moments
 from panloom.classical.pca import Pca
+from panloom.optics.moments import Moments
 from panloom.pair import Reduced
 
 F64 = torch.float64

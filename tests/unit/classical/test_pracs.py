@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from panloom.classical._statistics import Moments
 from panloom.classical.pracs import GAIN, Replacement
+from panloom.optics.moments import Moments
 from panloom.pair import Reduced
 
 

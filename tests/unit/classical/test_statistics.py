@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panloom.classical._statistics import Moments, safe_ratio, whole
+from panloom.classical._statistics import safe_ratio
+from panloom.optics.moments import Moments, whole
 from panloom.pair import Reduced
 
 F64 = torch.float64
