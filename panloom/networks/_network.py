@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
 
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
@@ -42,10 +41,12 @@ class Network(nn.Module, ABC):
     Attributes:
         channels: of what `features` returns.
         source: statistics of the training data; None where nobody stored them.
+        ratio: of the scene that `prepare` saw; 4 before. Halos are counted in MS pixels, so they depend on it.
     """
 
     channels: int
     source: SourceStatistics | None = None
+    ratio: int = 4
 
     @property
     @abstractmethod
@@ -68,9 +69,11 @@ class Network(nn.Module, ABC):
         """The final image."""
         return self.head(self.features(pair), pair)
 
-    def prepare(self, scene: SceneLike, rng: Generator) -> Self:
+    def prepare(self, scene: SceneLike, rng: Generator) -> Network:
         """A copy of the network that is ready for a scene: in evaluation mode, without gradients."""
-        return copy.deepcopy(self).eval().requires_grad_(False)
+        ready = copy.deepcopy(self).eval().requires_grad_(False)
+        ready.ratio = scene.grid.ratio
+        return ready
 
     def cast(self, x: Float[Tensor, "b C H W"]) -> Float[Tensor, "b C H W"]:
         """An image in the type of the weights."""

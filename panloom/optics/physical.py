@@ -36,23 +36,23 @@ def mtf_radius(gain: float, ratio: int) -> int:
     return math.ceil(4.0 * mtf_sigma(gain, ratio)) + 1
 
 
-def _interpolator(t: Tensor) -> Tensor:
-    """Sinc times the envelope of the 12-point Lagrange half-band, zero for |t| >= REACH."""
-    inside = t.abs() < REACH
+def _interpolator(t: Tensor, reach: int) -> Tensor:
+    """Sinc times the envelope of the Lagrange half-band of 2 * reach points, zero for |t| >= reach."""
+    inside = t.abs() < reach
     u = torch.where(inside, t, torch.zeros_like(t))
-    top = 2 * torch.lgamma(torch.tensor(REACH + 0.5, dtype=t.dtype))
-    window = torch.exp(top - torch.lgamma(REACH + 0.5 + u) - torch.lgamma(REACH + 0.5 - u))
+    top = 2 * torch.lgamma(torch.tensor(reach + 0.5, dtype=t.dtype))
+    window = torch.exp(top - torch.lgamma(reach + 0.5 + u) - torch.lgamma(reach + 0.5 - u))
     return torch.where(inside, torch.sinc(u) * window, torch.zeros_like(t))
 
 
 # Cached tensors must be ordinary ones, also when the first call comes from inside inference mode.
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)
-def _expand_matrix(ratio: int, phase: float) -> Tensor:
-    """(ratio * BLOCK, BLOCK + 2 * REACH) float64: PAN pixels of a block from its cells and REACH more on each side."""
+def _expand_matrix(ratio: int, phase: float, reach: int) -> Tensor:
+    """(ratio * BLOCK, BLOCK + 2 * reach) float64: PAN pixels of a block from its cells and `reach` more around."""
     n = torch.arange(ratio * BLOCK, dtype=torch.float64)[:, None]
-    i = torch.arange(-REACH, BLOCK + REACH, dtype=torch.float64)[None, :]
-    weights = _interpolator((n - phase) / ratio - i)
+    i = torch.arange(-reach, BLOCK + reach, dtype=torch.float64)[None, :]
+    weights = _interpolator((n - phase) / ratio - i, reach)
     return weights / weights.sum(1, keepdim=True)
 
 
@@ -76,15 +76,24 @@ def reduce_margin(gain: float, ratio: int) -> int:
     return math.ceil((mtf_radius(gain, ratio) + 0.5) / ratio)
 
 
+def seen(cells: tuple[int, int], gain: float, ratio: int, phase: float) -> tuple[int, int]:
+    """First and last PAN pixel, along one axis, that `degrade` looks at for the cells from first to last."""
+    radius = mtf_radius(gain, ratio)
+    first, last = (ratio * cell + math.floor(phase) for cell in cells)
+    return first - radius + 1, last + radius
+
+
+def round_trip(pixels: tuple[int, int], gain: float, ratio: int, phase: float, reach: int = REACH) -> tuple[int, int]:
+    """First and last PAN pixel that `interpolate(degrade(x))` looks at for the pixels from first to last."""
+    first = math.floor((pixels[0] - phase) / ratio - reach) + 1
+    last = math.ceil((pixels[1] - phase) / ratio + reach) - 1
+    return seen((first, last), gain, ratio, phase)
+
+
 def round_trip_reach(gain: float, ratio: int, phase: tuple[float, float]) -> int:
     """Cells beyond its own that a PAN pixel of `interpolate(degrade(x))` looks at, on the side where it is more."""
-    radius, reach = mtf_radius(gain, ratio), 0
-    for p in phase:
-        first = math.floor(-p / ratio - REACH) + 1
-        last = math.ceil((ratio - 1 - p) / ratio + REACH) - 1
-        top, bottom = ratio * first + math.floor(p) - radius + 1, ratio * last + math.floor(p) + radius
-        reach = max(reach, -(top // ratio), bottom // ratio)
-    return reach
+    ends = [round_trip((0, ratio - 1), gain, ratio, p) for p in phase]
+    return max(max(-(top // ratio), bottom // ratio) for top, bottom in ends)
 
 
 def _apply(x: Tensor, matrix: Tensor, step: int) -> Tensor:
@@ -118,7 +127,7 @@ def _up(n: int) -> int:
 
 
 def interpolate(
-    ms: Float[Tensor, "b C h w"], ratio: int, phase: tuple[float, float], margin: int = 0
+    ms: Float[Tensor, "b C h w"], ratio: int, phase: tuple[float, float], margin: int = 0, reach: int = REACH
 ) -> Float[Tensor, "b C H W"]:
     """EXP: `ms` on the PAN grid, by windowed sinc over the 12 nearest samples of each axis, DC gain 1.
 
@@ -130,6 +139,8 @@ def interpolate(
         phase: (row, col) in PAN pixels, in [-0.5, ratio - 0.5).
         margin: cells at each border of `ms` that are only looked at: the output leaves them out. REACH
             or more makes the result independent of what lies further away.
+        reach: MS pixels that are looked at on each side of a cell; fewer than EXP's make a shorter, softer
+            interpolation (2: cubic Lagrange).
 
     Returns:
         (b, C, ratio * (h - 2 * margin), ratio * (w - 2 * margin)), the units of `ms`.
@@ -137,10 +148,10 @@ def interpolate(
     Source: specification of EXP; reduces to the 23-tap interpolator at phase ratio // 2.
     """
     h, w = ms.shape[-2] - 2 * margin, ms.shape[-1] - 2 * margin
-    pad = REACH - margin
+    pad = reach - margin
     x = replicate(ms, pad, pad + _up(h), pad, pad + _up(w))
-    x = _apply(x, _expand_matrix(ratio, phase[0]), BLOCK)[..., : ratio * h, :]
-    return _apply_cols(x, _expand_matrix(ratio, phase[1]), BLOCK)[..., : ratio * w]
+    x = _apply(x, _expand_matrix(ratio, phase[0], reach), BLOCK)[..., : ratio * h, :]
+    return _apply_cols(x, _expand_matrix(ratio, phase[1], reach), BLOCK)[..., : ratio * w]
 
 
 def degrade(

@@ -15,13 +15,13 @@ from typing import Literal
 
 from panloom.errors import PanloomError, ResumeError, SceneError
 from panloom.run._aside import make_folder, write_text
-from panloom.run._footprint import Unmatched
 from panloom.run._tags import METHOD, OPTIONS, SEED, SETTINGS, made_by
 from panloom.run.pairing import Job, Pairs, find
 from panloom.run.report import Report, versions
 from panloom.run.resolve import DEFAULT
 from panloom.run.sharpen import sharpen
 from panloom.scene import Raster, Reader, describe
+from panloom.scene.pairing import Unmatched
 from panloom.scene.writer import unfinished
 from panloom.types import Window
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
 from panloom.errors import OptionError, OutputError, SceneError, unknown
-from panloom.run._footprint import Unmatched, by_footprint
-from panloom.run._naming import Label, label
-
-#: What a folder is searched for.
-RASTERS = (".tif", ".tiff", ".jp2", ".j2k", ".img", ".vrt", ".ntf")
-
-#: Ends the names of results; such files are no inputs.
-RESULT = "_sharpened"
+from panloom.scene._naming import label
+from panloom.scene.pairing import RESULT, Unmatched, match_folder
 
 _COLUMNS = ("pan", "ms", "out")
 
@@ -147,67 +141,12 @@ def _named(path: str) -> PurePath:
 
 
 def _from_folder(source: Path, out: Path) -> Pairs:
-    """By name, and by footprint what is left."""
-    labels = {path: label(path.relative_to(source)) for path in _listed(source, out)}
-    scenes: dict[str, list[Path]] = {}
-    for path, said in labels.items():
-        if said.role != "aside":
-            scenes.setdefault(said.scene, []).append(path)
-    jobs: list[Job] = []
-    unmatched: list[Unmatched] = []
-    left: list[Path] = []
-    for files in scenes.values():
-        named = _by_name(files, labels)
-        if isinstance(named, Unmatched):
-            unmatched.append(named)
-        elif named is None:
-            left += files
-        else:
-            jobs.append(_job(source, out, labels, *named, by="name"))
-            left += [path for path in files if labels[path].role == "unknown"]
-    pairs, rest = by_footprint([(str(path), labels[path].role) for path in left])
-    jobs += [_job(source, out, labels, Path(pan), [Path(ms)], by="footprint") for pan, ms in pairs]
-    return Pairs(out, tuple(sorted(jobs, key=lambda job: job.pan)), (*unmatched, *rest))
-
-
-def _listed(source: Path, out: Path) -> Iterator[Path]:
-    """Rasters of a folder and its subfolders, in a fixed order; hidden files and results are left out."""
-    skipped = out.resolve()
-    for folder, folders, names in os.walk(source):
-        here = Path(folder)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() != skipped)
-        for name in sorted(names):
-            path = here / name
-            if path.suffix.lower() in RASTERS and not name.startswith(".") and not path.stem.endswith(RESULT):
-                yield path
-
-
-def _by_name(files: Sequence[Path], labels: dict[Path, Label]) -> tuple[Path, list[Path]] | Unmatched | None:
-    """The PAN and the MS files among those of one name; None: not both are there."""
-    pans = [path for path in files if labels[path].role == "pan"]
-    spectral = sorted((path for path in files if labels[path].role == "ms"), key=lambda path: labels[path].part)
-    parts = [labels[path].part for path in spectral]
-    if not pans and any(parts):
-        return Unmatched(tuple(map(str, spectral)), "the PAN file of these MS files is missing")
-    if not pans or not spectral:
-        return None
-    if len(pans) > 1 or len(set(parts)) < len(parts):
-        why = f"{len(pans)} PAN and {len(spectral)} MS files have one name; say in a CSV which belong together"
-        return Unmatched(tuple(map(str, [*pans, *spectral])), why)
-    return pans[0], spectral
-
-
-def _job(
-    source: Path,
-    out: Path,
-    labels: dict[Path, Label],
-    pan: Path,
-    ms: Iterable[Path],
-    *,
-    by: Literal["name", "footprint"],
-) -> Job:
-    name = labels[pan].name or source.resolve().name
-    return Job(str(pan), tuple(map(str, ms)), str(out / f"{name}{RESULT}.tif"), name, by)
+    found = match_folder(source, skip=out)
+    jobs = tuple(
+        Job(match.pan, match.ms, str(out / f"{match.name}{RESULT}.tif"), match.name, match.by)
+        for match in found.matches
+    )
+    return Pairs(out, jobs, found.unmatched)
 
 
 def _check_results(jobs: Sequence[Job]) -> None:

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from panloom.data.pairs import Recorded, only
-from panloom.errors import OptionError, SceneError
+from panloom.errors import OptionError
 from panloom.optics import wald
 from panloom.scene import Scene, array_scene
-from panloom.types import Sensor, Tile, Window, corner_phase
+from panloom.types import Sensor, corner_phase
 
 Protocol = Literal["wald-toolbox", "wald-physical", "full"]
 
@@ -54,34 +54,6 @@ class Problem:
     truth_valid: Bool[Tensor, "1 1 H W"] | None
     full_scale: float
     cut: int
-
-
-def recorded(scene: Scene, name: str, area: Window | None = None) -> Recorded:
-    """A scene, or the cells of it that `area` (PAN pixels) touches, in memory; only the bands that are sharpened.
-
-    Raises:
-        SceneError: nothing of it is valid.
-    """
-    grid = scene.grid
-    cells = (area or Window(0, 0, grid.height, grid.width)).cells(grid.ratio).clipped(*grid.cells)
-    loaded = scene.load(Tile(0, cells.scaled(grid.ratio), cells))
-    pair, full = loaded.pair, scene.units.full_scale
-    ms_valid = scene.reduced(cells).valid
-    if not bool(ms_valid.any()):
-        raise SceneError(f"{name}: no pixel of the chosen area is valid in PAN and in all bands")
-    return Recorded(
-        name=name,
-        group=scene.sensor.name,
-        sensor=scene.sensor,
-        pan=pair.pan.double() * full,
-        ms=pair.ms.double() * full,
-        truth=None,
-        phase=grid.phase,
-        ratio=grid.ratio,
-        full_scale=full,
-        pan_valid=pair.valid,
-        ms_valid=ms_valid,
-    )
 
 
 def problems(pair: Recorded, protocols: Sequence[Protocol]) -> list[Problem]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from panloom.compute import processors
 from panloom.data.pairs import Recorded, find_pairs, manifest_of, read_pair
+from panloom.data.scenes import recorded
 from panloom.errors import OptionError, PanloomWarning
 from panloom.run.pairing import find
-from panloom.run.protocol import recorded
 from panloom.run.sharpen import register
 from panloom.scene import environment, open_scene
 from panloom.scene.geometry import Extent

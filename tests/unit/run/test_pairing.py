@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from panloom.errors import OptionError, OutputError, SceneError
-from panloom.run._footprint import Unmatched
-from panloom.run._naming import label
 from panloom.run.batch import Job, find
+from panloom.scene._naming import label
+from panloom.scene.pairing import Unmatched
 from panloom.scene.saving import save
 
 UTM = "EPSG:32632"

@@ -8,11 +8,10 @@ import eval_tools
 import pytest
 import torch
 
-from panloom.errors import OptionError, SceneError
+from panloom.errors import OptionError
 from panloom.optics import wald
 from panloom.run import protocol
 from panloom.run.protocol import CHOICES, problems
-from panloom.scene import array_scene
 from panloom.types import Tile, Window
 
 
@@ -157,35 +156,3 @@ def test_numbers_under_no_data_change_nothing(made, name):
         assert torch.equal(first.ms, second.ms)
     else:
         assert torch.equal(one.truth_valid, ms_valid)
-
-
-# --- from a scene -----------------------------------------------------------------------------------------
-
-
-def scene(made, **settings):
-    return array_scene(
-        made.pan.float(), made.ms.float(), sensor=made.sensor, phase=made.phase, full_scale=2047.0, **settings
-    )
-
-
-def test_a_scene_in_memory(made):
-    found = protocol.recorded(scene(made), "name")
-    assert (found.name, found.group, found.ratio, found.phase) == ("name", "worldview-3", 4, made.phase)
-    torch.testing.assert_close(found.pan, made.pan, rtol=1e-6, atol=0)
-    torch.testing.assert_close(found.ms, made.ms, rtol=1e-6, atol=0)
-    assert found.full_scale == 2047
-    assert found.truth is None
-
-
-def test_the_cells_that_an_area_touches(made):
-    found = protocol.recorded(scene(made), "name", Window(6, 9, 30, 20))
-    assert found.pan.shape[-2:] == (32, 24)
-    torch.testing.assert_close(found.pan, made.pan[..., 4:36, 8:32], rtol=1e-6, atol=0)
-    torch.testing.assert_close(found.ms, made.ms[..., 1:9, 2:8], rtol=1e-6, atol=0)
-
-
-def test_an_area_without_data(made):
-    nothing = torch.zeros_like(made.pan_valid)
-    nothing[..., 200:, 200:] = True
-    with pytest.raises(SceneError, match="name: no pixel of the chosen area is valid"):
-        protocol.recorded(scene(made, pan_valid=nothing), "name", Window(0, 0, 64, 64))

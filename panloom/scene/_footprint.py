@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from panloom.errors import SceneError
-from panloom.run._naming import Role
-from panloom.scene import Raster, describe, project, same_crs
+from panloom.scene._naming import Role
+from panloom.scene._rasterio import Raster, describe, project, same_crs
 from panloom.scene.geometry import settle
 
 #: Share of the smaller of two images that must lie on the other.

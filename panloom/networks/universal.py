@@ -1,0 +1,381 @@
+"""universal: one network for any sensor: any number of bands, ratios 2 to 8, any gain, offset and bit depth.
+
+Published: nothing; this is panloom's own design. Known parts it stands on: GLP, GSA and HPM details (see
+`panloom.classical`), weights shared over bands with a context pooled over them (Deep Sets, Zaheer et al., NeurIPS
+2017), pixel shuffling (Shi et al., CVPR 2016), iterative back-projection (Irani and Peleg, 1991).
+
+Physics first. Four classical details are made for every band; the network, which sees only quantities without units,
+predicts how much of each is true where (gains), and a small remainder. Images are handled in units of each band's own
+deviation in the scene, so the result follows gain and offset of the data exactly. One step of spectral back-projection
+ends it: the result, seen through the band's MTF at the true phase, is brought towards the MS that was recorded.
+
+    out = exp + std_b * (w . z_b)        z_b = [gains * details, free maps, details, 1]
+    out = out + U(ms - D(out))           D: the MTF at the pair's phase, U: cubic interpolation at that phase
+
+`forward` sums the head into the last layer before pixels are shuffled, which is the same number with a sixth of the
+memory; `features` gives all maps, which an adapter can weigh anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from panloom.errors import MethodError
+from panloom.networks._network import Network
+from panloom.networks._registry import network
+from panloom.optics import physical
+from panloom.optics.moments import Moments, survey
+from panloom.pair import Pair, Reduced, SceneLike
+from panloom.types import Traits
+
+#: The details: PAN above the MTF by correlation, above the intensity by regression, by local slope, by modulation.
+DETAILS = 4
+
+#: MS pixels along a side of the window of local statistics; odd.
+WINDOW = 5
+
+#: Share of the scene's own slope in a local slope, in units of PAN's variance.
+SHRINK = 0.02
+
+#: Values beyond this many deviations are cut: what a network saw in training ends there.
+LIMIT = 8.0
+
+#: Weights of the four details before training: a mean of the classical methods.
+START = (0.25, 0.35, 0.25, 0.15)
+
+#: MS pixels on each side that the interpolation of the back-projection looks at.
+CUBIC = 2
+
+#: Part of the pixels that a result depends on, counted from it, beyond which nothing changes it by 1e-7 of a deviation
+#: of the band: the last taps of four filters in a row multiply to less.
+FADED = 0.6
+
+#: Pairs that `prepare` looks at to see how sharp PAN is, and MS pixels along their sides.
+SAMPLES, SAMPLE_SIZE = 8, 48
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network knows of the whole scene, one row for each item of a batch (or one for all).
+
+    Attributes:
+        mean: of each MS band.
+        std: of each MS band; 1 where it is constant.
+        pan_mean: of PAN on the MS grid.
+        pan_std: of PAN on the MS grid; 1 where it is constant.
+        correlation: of each band with PAN.
+        weights: of the bands in the intensity that is nearest to PAN; bands and PAN in units of their deviation.
+        slope: of the regression of each band on that intensity.
+        explained: share of PAN's variance that the intensity explains.
+        sharpness: log10 of the share of PAN's detail that lies in its finest octave.
+    """
+
+    mean: Float[Tensor, "n C 1 1"]
+    std: Float[Tensor, "n C 1 1"]
+    pan_mean: Float[Tensor, "n 1 1 1"]
+    pan_std: Float[Tensor, "n 1 1 1"]
+    correlation: Float[Tensor, "n C 1 1"]
+    weights: Float[Tensor, "n C 1 1"]
+    slope: Float[Tensor, "n C 1 1"]
+    explained: Float[Tensor, "n 1 1 1"]
+    sharpness: Float[Tensor, "n 1 1 1"]
+
+    @staticmethod
+    def of(moments: Moments, sharpness: float) -> Look:
+        """From the moments of PAN and MS on the MS grid; float64."""
+        deviation = moments.std
+        std = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+        related = moments.covariance / torch.outer(std, std)
+        correlation, between = related[0, 1:], related[1:, 1:]
+        weights = torch.linalg.solve(between + 1e-3 * torch.eye(len(between), dtype=between.dtype), correlation)
+        with_intensity = between @ weights
+        variance = float(weights @ with_intensity)
+        slope = with_intensity / variance if variance > 0 else torch.zeros_like(with_intensity)
+
+        def column(values: Tensor) -> Tensor:
+            return values.reshape(1, -1, 1, 1)
+
+        return Look(
+            mean=column(moments.mean[1:]),
+            std=column(std[1:]),
+            pan_mean=column(moments.mean[0]),
+            pan_std=column(std[0]),
+            correlation=column(correlation),
+            weights=column(weights),
+            slope=column(slope),
+            explained=column(weights @ correlation),
+            sharpness=column(torch.tensor(sharpness, dtype=std.dtype)),
+        )
+
+    @staticmethod
+    def stack(looks: Iterable[Look]) -> Look:
+        """One row for each of them."""
+        rows = [vars(look) for look in looks]
+        return Look(**{key: torch.cat([row[key] for row in rows]) for key in rows[0]})
+
+    def to(self, like: Tensor) -> Look:
+        """In the type and on the device of an image."""
+        return Look(**{key: value.to(like) for key, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A pair as the network sees it; `e` and the details in deviations of each band.
+
+    Attributes:
+        look: of the scene.
+        details: the four details of each band on PAN's grid.
+        bands: inputs of each band, on the half grid.
+        pan: inputs that all bands share, on the half grid.
+        constants: numbers without place, of each band.
+    """
+
+    look: Look
+    details: Float[Tensor, "b C 4 H W"]
+    bands: Float[Tensor, "bC 20 h2 w2"]
+    pan: Float[Tensor, "b 10 h2 w2"]
+    constants: Float[Tensor, "bC 5"]
+
+
+@network("universal")
+class Universal(Network):
+    """The network for any sensor.
+
+    Args:
+        width: channels of the body.
+        depth: 3x3 layers of the body.
+        maps: maps between body and head; half of them are gains of the details.
+    """
+
+    def __init__(self, width: int = 48, depth: int = 5, maps: int = 32) -> None:
+        super().__init__()
+        if maps % (2 * DETAILS):
+            raise MethodError(f"maps must be a multiple of {2 * DETAILS}; given: {maps}")
+        self.maps, self.channels = maps, maps + DETAILS + 1
+        self.look: Look | None = None
+        self.reach = 0
+        self.enter = nn.Conv2d(4 * DETAILS + 4, width, 3, padding=1)
+        self.enter_pan = nn.Conv2d(10, width, 3, padding=1, bias=False)
+        self.enter_constants = nn.Linear(5, width, bias=False)
+        self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
+        self.context = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in range(depth // 2))
+        self.expand = nn.Conv2d(width, 4 * maps, 1)
+        self.weights = nn.Parameter(torch.cat([torch.randn(maps) * 0.02, torch.tensor([*START, 0.0])]))
+
+    @property
+    def traits(self) -> Traits:
+        """Facts for the machinery; the halo is known after `prepare`."""
+        return Traits(ratios=tuple(range(2, 9)), halo=self.reach, additive=False, cite=("panloom",))
+
+    def prepare(self, scene: SceneLike, rng: Generator) -> Universal:
+        """The network with the statistics of a scene."""
+        ready = super().prepare(scene, rng)
+        assert isinstance(ready, Universal)
+        energies = [_energies(_detail(pair)[1]) for pair in scene.sample(SAMPLES, SAMPLE_SIZE, rng)]
+        ready.look = Look.of(survey(scene), _sharpness(energies))
+        gains = [band.mtf_nyquist for band in scene.sensor.bands]
+        ready.reach = self._reach(scene.grid.ratio, gains, scene.grid.phase)
+        return ready
+
+    def _reach(self, ratio: int, gains: list[float], phase: tuple[float, float]) -> int:
+        """MS pixels around a cell that change its result, followed from the last stage to the first."""
+        widest, mean, layers = min(gains), sum(gains) / len(gains), len(self.body) + 1
+        cells = 0
+        for p in phase:
+            first, last = physical.round_trip((0, ratio - 1), widest, ratio, p, CUBIC)
+            # On the half grid whole blocks of 2 x 2 pixels belong together.
+            first, last = 2 * (first // 2 - layers), 2 * (last // 2 + layers) + 1
+            low = physical.round_trip((first, last), mean, ratio, p)
+            window = WINDOW // 2 + 1  # local statistics, and the bilinear step back to PAN's grid
+            local = physical.seen((first // ratio - window, last // ratio + window), mean, ratio, p)
+            cells = max(cells, -(min(low[0], local[0]) // ratio), max(low[1], local[1]) // ratio)
+        return math.ceil(FADED * cells)
+
+    def features(self, pair: Pair) -> Float[Tensor, "n F H W"]:
+        """The maps of each band: gated details, free maps, details, 1; n is batch times bands."""
+        seen = self._see(pair)
+        maps = self._shuffled(self.expand(self._run(seen)), pair).to(pair.exp.dtype)
+        details = seen.details.flatten(0, 1)
+        gates = maps[:, : self.maps // 2].unflatten(1, (DETAILS, -1)) * details[:, :, None]
+        return torch.cat([gates.flatten(1, 2), maps[:, self.maps // 2 :], details, torch.ones_like(details[:, :1])], 1)
+
+    def head(self, features: Float[Tensor, "n F H W"], pair: Pair) -> Float[Tensor, "b C H W"]:
+        """Exp, the weighted maps, and one step of back-projection."""
+        residual = torch.einsum("nfhw,f->nhw", features, self.weights.to(features.dtype))
+        return self._finish(residual.unflatten(0, pair.ms.shape[:2]), self._look(pair), pair)
+
+    def forward(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The final image: as head(features), with the head summed into the last layer."""
+        seen = self._see(pair)
+        weight, bias = self._folded()
+        summed = self._shuffled(functional.conv2d(self._run(seen), weight, bias), pair).to(pair.exp.dtype)
+        gains = summed[:, :DETAILS].unflatten(0, pair.ms.shape[:2])
+        residual = (gains * seen.details).sum(2) + summed[:, DETAILS].unflatten(0, pair.ms.shape[:2])
+        return self._finish(residual, seen.look, pair)
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of `expand` with the head in it: one gain for each detail, and the rest."""
+        half = self.maps // 2
+        assert self.expand.bias is not None
+        folded: list[Tensor] = []
+        for values in (self.expand.weight.flatten(1), self.expand.bias):
+            values = values.unflatten(0, (self.maps, 4))
+            weighted = values * self.weights[: self.maps].view(-1, *[1] * (values.dim() - 1))
+            gains = weighted[:half].unflatten(0, (DETAILS, -1)).sum(1)
+            folded.append(torch.cat([gains, weighted[half:].sum(0, keepdim=True)]))
+        weight, bias = folded
+        bias = bias + self.weights[self.maps :, None]
+        return weight.flatten(0, 1)[:, :, None, None], bias.flatten()
+
+    def _finish(self, residual: Float[Tensor, "b C H W"], look: Look, pair: Pair) -> Float[Tensor, "b C H W"]:
+        out = torch.addcmul(pair.exp, look.std, residual)
+        wrong = pair.ms - physical.degrade(out, _gains(pair), pair.ratio, pair.phase)
+        return out + physical.interpolate(wrong, pair.ratio, pair.phase, reach=CUBIC)
+
+    def _look(self, pair: Pair) -> Look:
+        """Of the scene, if `prepare` saw one, else of the items of the batch, each by itself."""
+        if self.look is not None:
+            return self.look.to(pair.exp)
+        low, detail = _detail(pair)
+        rough = functional.avg_pool2d(pair.valid.float(), pair.ratio) == 1
+        rows = zip(low.split(1), pair.ms.split(1), rough.split(1), detail.split(1), strict=True)
+        looks = [Look.of(Moments.of(Reduced(p, m, v)), _sharpness([_energies(d)])) for p, m, v, d in rows]
+        return Look.stack(looks).to(pair.exp)
+
+    def _see(self, pair: Pair) -> _Seen:
+        look = self._look(pair)
+        low, detail = _detail(pair)
+        e = (pair.exp - look.mean) / look.std
+        q = (low - look.pan_mean) / look.pan_std
+        local = _local((pair.ms - look.mean) / look.std, q, look)
+        h = detail / look.pan_std
+        u = (pair.pan - look.pan_mean) / look.pan_std - (look.weights * e).sum(1, keepdim=True)
+        slope = functional.interpolate(local.slope, scale_factor=pair.ratio, mode="bilinear")
+        details = torch.stack([look.correlation * h, look.slope * u, slope * h, _modulated(pair, detail, look)], 2)
+        details, h, u = (x.clamp(-LIMIT, LIMIT) for x in (details, h, u))
+        bands = [_folds(details.flatten(0, 1), pair), _half(e.clamp(-LIMIT, LIMIT), pair).flatten(0, 1)[:, None]]
+        bands += [_half_of_low(x, pair).flatten(0, 1)[:, None] for x in (local.slope, local.correlation, local.energy)]
+        pan = [_folds(torch.cat([h, u], 1), pair), _half_of_low(torch.cat([q, local.pan_energy], 1), pair)]
+        return _Seen(look, details, torch.cat(bands, 1), torch.cat(pan, 1), _constants(pair, look))
+
+    def _run(self, seen: _Seen) -> Float[Tensor, "bC w h2 w2"]:
+        """The layers, in the type of their weights."""
+        count = len(seen.bands) // len(seen.pan)
+        shared = self.enter_pan(self.cast(seen.pan)).repeat_interleave(count, 0)
+        number = self.enter_constants(seen.constants.to(shared.dtype))
+        x = functional.relu(self.enter(self.cast(seen.bands)) + shared + number[:, :, None, None])
+        for k, layer in enumerate(self.body):
+            y = functional.relu(layer(x))
+            if k % 2 == 0 and k // 2 < len(self.context):
+                mean = y.unflatten(0, (-1, count)).mean(1)
+                y = y + self.context[k // 2](mean).repeat_interleave(count, 0)
+            x = x + y
+        return x
+
+    def _shuffled(self, x: Tensor, pair: Pair) -> Float[Tensor, "bC m H W"]:
+        """From the half grid to PAN's, without what was added to make it even."""
+        top, left = (start % 2 for start in pair.origin)
+        height, width = pair.exp.shape[-2:]
+        return functional.pixel_shuffle(x, 2)[..., top : top + height, left : left + width]
+
+
+@dataclass(frozen=True)
+class _Local:
+    """Statistics in windows of the MS grid: slope of band on PAN, correlation, log10 of variances."""
+
+    slope: Float[Tensor, "b C h w"]
+    correlation: Float[Tensor, "b C h w"]
+    energy: Float[Tensor, "b C h w"]
+    pan_energy: Float[Tensor, "b 1 h w"]
+
+
+def _local(m: Float[Tensor, "b C h w"], q: Float[Tensor, "b 1 h w"], look: Look) -> _Local:
+    def mean(x: Tensor) -> Tensor:
+        return functional.avg_pool2d(x, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+
+    mean_m, mean_q = mean(m), mean(q)
+    var_m, var_q = (mean(x * x) - y * y for x, y in ((m, mean_m), (q, mean_q)))
+    var_m, var_q = var_m.clamp_min(0), var_q.clamp_min(0)
+    covariance = mean(m * q) - mean_m * mean_q
+    return _Local(
+        slope=((covariance + SHRINK * look.correlation) / (var_q + SHRINK)).clamp(-LIMIT, LIMIT),
+        correlation=covariance / ((var_q + 1e-3) * (var_m + 1e-3)).sqrt(),
+        energy=torch.log10(var_m + 1e-3),
+        pan_energy=torch.log10(var_q + 1e-3),
+    )
+
+
+def _gains(pair: Pair) -> list[float]:
+    if pair.sensor is None:
+        raise MethodError("universal needs the MTF of the bands, and this pair has no sensor")
+    return [band.mtf_nyquist for band in pair.sensor.bands]
+
+
+def _detail(pair: Pair) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 H W"]]:
+    """PAN on the MS grid through the mean MTF of the bands, and what it has above that."""
+    gains = _gains(pair)
+    low = physical.degrade(pair.pan, [sum(gains) / len(gains)], pair.ratio, pair.phase)
+    return low, pair.pan - physical.interpolate(low, pair.ratio, pair.phase)
+
+
+def _energies(detail: Float[Tensor, "b 1 H W"]) -> tuple[float, float]:
+    """Mean square of the detail, and of its finest octave."""
+    height, width = (n - n % 2 for n in detail.shape[-2:])
+    even = detail[..., :height, :width]
+    coarse = functional.interpolate(functional.avg_pool2d(even, 2), scale_factor=2)
+    return float((even - coarse).square().mean()), float(even.square().mean())
+
+
+def _sharpness(energies: list[tuple[float, float]]) -> float:
+    fine, whole = (sum(column) for column in zip(*energies, strict=True)) if energies else (0.0, 0.0)
+    return math.log10(fine / whole) if fine > 0 else 0.0
+
+
+def _modulated(pair: Pair, detail: Float[Tensor, "b 1 H W"], look: Look) -> Float[Tensor, "b C H W"]:
+    """The detail of MTF-GLP-HPM: PAN's relative to its low pass times EXP, where PAN is bright enough for a ratio."""
+    usual = look.mean.abs() / look.pan_mean.clamp_min(1e-12)
+    low = torch.maximum(pair.pan - detail, 0.1 * look.pan_mean.clamp_min(1e-12))
+    ratio = torch.minimum((pair.exp / low).clamp_min(0), 3 * usual)
+    return torch.where(look.pan_mean > 0, detail * ratio / look.std, torch.zeros_like(pair.exp))
+
+
+def _constants(pair: Pair, look: Look) -> Float[Tensor, "bC 5"]:
+    """Correlation, share of PAN explained, log2 of the ratio, MTF gain, sharpness of PAN."""
+    batch, bands = pair.ms.shape[:2]
+    gains = torch.tensor(_gains(pair), dtype=pair.exp.dtype, device=pair.exp.device).view(1, -1, 1, 1)
+    ratio = torch.full_like(look.explained, math.log2(pair.ratio) - 1.5)
+    columns = [look.correlation, look.explained, ratio, (gains - 0.3) * 5, look.sharpness + 1]
+    return torch.cat([c.expand(batch, bands, 1, 1) for c in columns], 3).flatten(0, 1).flatten(1)
+
+
+def _even(x: Tensor, pair: Pair) -> Tensor:
+    """The image continued to even sides, so that the half grid is the same for every tile of a scene."""
+    top, left = (start % 2 for start in pair.origin)
+    bottom, right = ((start + n) % 2 for start, n in ((top, x.shape[-2]), (left, x.shape[-1])))
+    if not (top or left or bottom or right):
+        return x
+    return physical.replicate(x, top, bottom, left, right)
+
+
+def _folds(x: Float[Tensor, "n c H W"], pair: Pair) -> Float[Tensor, "n c4 h2 w2"]:
+    return functional.pixel_unshuffle(_even(x, pair), 2)
+
+
+def _half(x: Float[Tensor, "b c H W"], pair: Pair) -> Float[Tensor, "b c h2 w2"]:
+    return functional.avg_pool2d(_even(x, pair), 2)
+
+
+def _half_of_low(x: Float[Tensor, "b c h w"], pair: Pair) -> Float[Tensor, "b c h2 w2"]:
+    """A map of the MS grid on the half grid."""
+    if pair.ratio == 2:
+        return x
+    if pair.ratio % 2 == 0:
+        return functional.interpolate(x, scale_factor=pair.ratio // 2, mode="bilinear")
+    return _half(functional.interpolate(x, scale_factor=pair.ratio, mode="bilinear"), pair)
