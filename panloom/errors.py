@@ -22,12 +22,20 @@ class MethodError(PanloomError):
     """A fusion method or one of its options is unknown or does not fit the scene."""
 
 
+class WeightsError(PanloomError):
+    """A weights file or its card is missing, damaged or changed, of another network, or holds more than numbers."""
+
+
 class OutputError(PanloomError):
     """The result cannot be written."""
 
 
 class ResumeError(OutputError):
     """What an earlier run left is damaged, or of another call: it cannot be gone on with, only begun anew."""
+
+
+class TrainingError(PanloomError):
+    """A training run cannot go on: its numbers are not finite, or its folder holds another run."""
 
 
 class OptionError(PanloomError):

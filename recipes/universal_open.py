@@ -15,6 +15,7 @@ from panloom.data.virtual import VirtualSensors
 from panloom.errors import OptionError
 from panloom.run.development import Watched
 from panloom.train import Adam, Cosine, Development, Recipe, Supervised
+from panloom.train.virtual import card
 
 WATCHED = Path(__file__).resolve().parents[1] / "benchmarks" / "development.txt"
 
@@ -36,4 +37,5 @@ def recipe(data: Path | None) -> Recipe:
         clip=1.0,
         ema=0.999,
         development=Development(Watched(splits.watched()), every=3000),
+        card=card("universal.open"),
     )

@@ -13,6 +13,8 @@ from panloom.cli._demo import demo
 from panloom.cli._look import cite, info, methods, sensors
 from panloom.cli._score import bench, compare, evaluate
 from panloom.cli._sharpen import batch, sharpen
+from panloom.cli._train import train
+from panloom.cli._weights import weights
 from panloom.errors import MethodError, OptionError, PanloomError, PanloomWarning, SensorError
 
 __all__ = ["main"]
@@ -67,5 +69,5 @@ def _show_warning(message: Warning | str, category: type[Warning], *_place: obje
         logging.getLogger("panloom").warning("%s", message)
 
 
-for _command in (sharpen, batch, evaluate, compare, bench, info, methods, sensors, cite, demo):
+for _command in (sharpen, batch, train, evaluate, compare, bench, info, methods, sensors, cite, demo, weights):
     main.add_command(_command)

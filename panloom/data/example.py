@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -24,6 +24,7 @@ class Example:
     truth: Float[Tensor, "b C H W"]
 
 
+@runtime_checkable
 class Source(Protocol):
     """An endless supply of examples."""
 

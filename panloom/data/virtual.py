@@ -11,6 +11,7 @@ Ours throughout; the ranges follow the project's experiments. `docs/training.md`
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,11 +23,12 @@ from torch.nn import functional
 
 from panloom.data._leaves import label_map
 from panloom.data.example import Example
+from panloom.data.procedural import pan_weights
 from panloom.data.truths import Truth
 from panloom.errors import OptionError
 from panloom.optics import physical
 from panloom.pair import Pair
-from panloom.types import Band, Sensor
+from panloom.types import Band, Sensor, corner_phase
 
 #: MS pixels around an example that are simulated and then cut off, so that its border is like its inside.
 MARGIN = 2
@@ -60,6 +62,10 @@ class Settings:
         pan_noise: that of PAN.
         told: deviation of the MTF gain that the network is told from the true one.
         quantised: share of examples that are rounded to 8 to 12 bits.
+        sensor: a known instrument to imitate: its ratio, its MTF gains, its bands as the truth's bands of nearest
+            wavelengths tell them, PAN as its range covers them. None: a new instrument in every draw.
+        odd: largest share of a stranger in a band of the imitation.
+        level: mean of the bands of an imitation, in full scales; it varies by a factor of two to each side.
     """
 
     ratios: tuple[tuple[int, float, int], ...] = (
@@ -86,6 +92,9 @@ class Settings:
     pan_noise: float = 0.03
     told: float = 0.03
     quantised: float = 0.3
+    sensor: Sensor | None = None
+    odd: float = 0.2
+    level: float = 0.15
 
 
 class _Dice:
@@ -140,14 +149,20 @@ class _Land:
 
     image: Float[Tensor, "n H W"]
     valid: Bool[Tensor, "H W"]
-    bands: int
+    centres: tuple[float, ...]
 
     @staticmethod
     def of(truth: Truth) -> _Land:
+        centres = tuple(band.centre_nm for band in truth.bands)
         if truth.pan is None:
-            return _Land(truth.image, truth.valid, len(truth.bands))
+            return _Land(truth.image, truth.valid, centres)
         low = physical.degrade(truth.pan[None], [_PAN_GAIN], truth.pan_ratio, truth.phase)[0]
-        return _Land(torch.cat([truth.image, low]), truth.valid, len(truth.bands))
+        return _Land(torch.cat([truth.image, low]), truth.valid, centres)
+
+    @property
+    def bands(self) -> int:
+        """How many there are."""
+        return len(self.centres)
 
 
 class VirtualSensors:
@@ -189,10 +204,12 @@ class VirtualSensors:
             mode = ("bilinear", "bicubic")[dice.below(2)]
             image = functional.interpolate(image[None], size=(tool.side, tool.side), mode=mode, antialias=True)[0]
         image = image.clamp_min(1e-4)
-        return _Scene(image[: land.bands], image[land.bands :])
+        return _Scene(image[: land.bands], image[land.bands :], land.centres)
 
 
 def _instrument(dice: _Dice, s: Settings) -> _Instrument:
+    if s.sensor is not None:
+        return _imitation(dice, s.sensor, s)
     ratio, _, side = s.ratios[dice.one_of([share for _, share, _ in s.ratios])]
     count = s.bands[dice.one_of([share for _, share in s.bands])][0]
     mean = dice.uniform(*s.gain)
@@ -202,6 +219,15 @@ def _instrument(dice: _Dice, s: Settings) -> _Instrument:
     told = [min(max(gain + wrong + s.told / 3 * dice.normal(), 0.08), 0.6) for gain in gains]
     sensor = virtual_sensor(told, ratio)
     return _Instrument(ratio, side + 2 * MARGIN * ratio, gains, phase, sensor)
+
+
+def _imitation(dice: _Dice, sensor: Sensor, s: Settings) -> _Instrument:
+    """A known sensor; its phase lies around that of corner-aligned products and of published pairs (ratio // 2)."""
+    side = {ratio: side for ratio, _, side in s.ratios}.get(sensor.ratio, 32 * sensor.ratio)
+    low, high = corner_phase(sensor.ratio) - 0.1, sensor.ratio // 2 + 0.1
+    phase = dice.uniform(low, high), dice.uniform(low, high)
+    gains = [band.mtf_nyquist for band in sensor.bands]
+    return _Instrument(sensor.ratio, side + 2 * MARGIN * sensor.ratio, gains, phase, sensor)
 
 
 def virtual_sensor(gains: Sequence[float], ratio: int) -> Sensor:
@@ -251,14 +277,17 @@ def _shapes(dice: _Dice, land: _Land, real: Float[Tensor, "n side side"]) -> Flo
 
 @dataclass(frozen=True)
 class _Scene:
-    """Land on the grid of the truth: bands, and a real PAN where there is one (else no channel)."""
+    """Land on the grid of the truth: bands with their centres in nm, and a real PAN (no channel if there is none)."""
 
     bands: Float[Tensor, "C side side"]
     pan: Float[Tensor, "p side side"]
+    centres: tuple[float, ...]
 
 
 def _mixed(dice: _Dice, s: Settings, scene: _Scene, count: int) -> Float[Tensor, "count side side"]:
     """The bands of the instrument: some of the land's, in any order, or a main one with a share of others."""
+    if s.sensor is not None:
+        return _imitated(dice, s, s.sensor, scene)
     have = len(scene.bands)
     order = torch.randperm(have, generator=dice.rng).tolist() * -(-count // have)
     rows: list[Tensor] = []
@@ -272,11 +301,30 @@ def _mixed(dice: _Dice, s: Settings, scene: _Scene, count: int) -> Float[Tensor,
     return torch.einsum("kc,chw->khw", torch.stack(rows), scene.bands)
 
 
+def _imitated(dice: _Dice, s: Settings, sensor: Sensor, scene: _Scene) -> Float[Tensor, "C side side"]:
+    """Bands at the wavelengths of a sensor, between the nearest of the land's, each with a share of a stranger."""
+    order = sorted(range(len(scene.centres)), key=scene.centres.__getitem__)
+    known = [scene.centres[k] for k in order]
+    rows: list[Tensor] = []
+    for band in sensor.bands:
+        above = min(max(bisect(known, band.centre_nm), 1), len(known) - 1) if len(known) > 1 else 0
+        below = max(above - 1, 0)
+        way = (band.centre_nm - known[below]) / max(known[above] - known[below], 1.0)
+        row, share = torch.zeros(len(known)), dice.uniform(0, s.odd)
+        row[order[below]] = 1 - min(max(way, 0.0), 1.0)
+        row[order[above]] += min(max(way, 0.0), 1.0)
+        rows.append((1 - share) * row + share * dice.shares(len(known)))
+    bands = torch.einsum("kc,chw->khw", torch.stack(rows), scene.bands)
+    return bands * (s.level * 2 ** dice.uniform(-1, 1) / bands.mean().clamp_min(1e-6))
+
+
 def _panchromatic(dice: _Dice, s: Settings, scene: _Scene, bands: Tensor) -> Float[Tensor, "1 side side"]:
     """The real PAN, a positive mix of the instrument's bands, or something between; with a bent response."""
     weights = dice.shares(len(bands))
-    mix = torch.einsum("c,chw->hw", weights, bands)[None]
-    if len(scene.pan) and dice.happens(s.real_pan):
+    if s.sensor is not None:
+        weights = torch.tensor(pan_weights(s.sensor)) + s.odd / 4 * weights
+    mix = torch.einsum("c,chw->hw", weights / weights.sum(), bands)[None]
+    if s.sensor is None and len(scene.pan) and dice.happens(s.real_pan):
         real = scene.pan * (mix.mean() / scene.pan.mean().clamp_min(1e-6))
         share = dice.uniform(0, 0.8) if dice.happens(0.4) else 0.0
         mix = (1 - share) * real + share * mix

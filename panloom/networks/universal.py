@@ -67,9 +67,9 @@ class Look:
 
     Attributes:
         mean: of each MS band.
-        std: of each MS band; 1 where it is constant.
+        std: of each MS band; of a constant one 0, and nothing is added to it.
         pan_mean: of PAN on the MS grid.
-        pan_std: of PAN on the MS grid; 1 where it is constant.
+        pan_std: of PAN on the MS grid.
         correlation: of each band with PAN.
         weights: of the bands in the intensity that is nearest to PAN; bands and PAN in units of their deviation.
         slope: of the regression of each band on that intensity.
@@ -91,7 +91,7 @@ class Look:
     def of(moments: Moments, sharpness: float) -> Look:
         """From the moments of PAN and MS on the MS grid; float64."""
         deviation = moments.std
-        std = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+        std = _divisor(deviation)
         related = moments.covariance / torch.outer(std, std)
         correlation, between = related[0, 1:], related[1:, 1:]
         weights = torch.linalg.solve(between + 1e-3 * torch.eye(len(between), dtype=between.dtype), correlation)
@@ -104,9 +104,9 @@ class Look:
 
         return Look(
             mean=column(moments.mean[1:]),
-            std=column(std[1:]),
+            std=column(deviation[1:]),
             pan_mean=column(moments.mean[0]),
-            pan_std=column(std[0]),
+            pan_std=column(deviation[0]),
             correlation=column(correlation),
             weights=column(weights),
             slope=column(slope),
@@ -252,11 +252,12 @@ class Universal(Network):
     def _see(self, pair: Pair) -> _Seen:
         look = self._look(pair)
         low, detail = _detail(pair)
-        e = (pair.exp - look.mean) / look.std
-        q = (low - look.pan_mean) / look.pan_std
-        local = _local((pair.ms - look.mean) / look.std, q, look)
-        h = detail / look.pan_std
-        u = (pair.pan - look.pan_mean) / look.pan_std - (look.weights * e).sum(1, keepdim=True)
+        std, pan_std = _divisor(look.std), _divisor(look.pan_std)
+        e = (pair.exp - look.mean) / std
+        q = (low - look.pan_mean) / pan_std
+        local = _local((pair.ms - look.mean) / std, q, look)
+        h = detail / pan_std
+        u = (pair.pan - look.pan_mean) / pan_std - (look.weights * e).sum(1, keepdim=True)
         slope = functional.interpolate(local.slope, scale_factor=pair.ratio, mode="bilinear")
         details = torch.stack([look.correlation * h, look.slope * u, slope * h, _modulated(pair, detail, look)], 2)
         details, h, u = (x.clamp(-LIMIT, LIMIT) for x in (details, h, u))
@@ -312,6 +313,11 @@ def _local(m: Float[Tensor, "b C h w"], q: Float[Tensor, "b 1 h w"], look: Look)
     )
 
 
+def _divisor(std: Tensor) -> Tensor:
+    """The deviation, and 1 for what is constant."""
+    return torch.where(std > 0, std, torch.ones_like(std))
+
+
 def _gains(pair: Pair) -> list[float]:
     if pair.sensor is None:
         raise MethodError("universal needs the MTF of the bands, and this pair has no sensor")
@@ -343,7 +349,7 @@ def _modulated(pair: Pair, detail: Float[Tensor, "b 1 H W"], look: Look) -> Floa
     usual = look.mean.abs() / look.pan_mean.clamp_min(1e-12)
     low = torch.maximum(pair.pan - detail, 0.1 * look.pan_mean.clamp_min(1e-12))
     ratio = torch.minimum((pair.exp / low).clamp_min(0), 3 * usual)
-    return torch.where(look.pan_mean > 0, detail * ratio / look.std, torch.zeros_like(pair.exp))
+    return torch.where(look.pan_mean > 0, detail * ratio / _divisor(look.std), torch.zeros_like(pair.exp))
 
 
 def _constants(pair: Pair, look: Look) -> Float[Tensor, "bC 5"]:

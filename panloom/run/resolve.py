@@ -1,4 +1,9 @@
-"""From a name and options to a fuser: `resolve("brovey", {"weights": "0.1,0.4,0.5"})`."""
+"""From a name and options to a fuser: `resolve("brovey", {"weights": "0.1,0.4,0.5"})`.
+
+A name is a classical method, a method that needs no trained network (`regression`, `random+refit`), or
+`network.tag`, trained weights, with adapters behind: `fusionnet.wv3+refit`. In place of `network.tag` the path of a
+weights file may stand: `./mine.safetensors+refit`.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,21 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from panloom import classical
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from panloom import adapt, classical, networks, weights
 from panloom.errors import MethodError, unknown
-from panloom.pair import Fuser
+from panloom.networks import Network
+from panloom.pair import Fuser, Pair, SceneLike
 from panloom.run._default import DEFAULT
+from panloom.types import Traits
 
-__all__ = ["DEFAULT", "Option", "methods", "options_of", "resolve"]
+__all__ = ["DEFAULT", "Name", "Option", "card_of", "methods", "options_of", "parse", "resolve", "trained_ratios"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +47,68 @@ class Option:
     help: str
 
 
+@dataclass(frozen=True)
+class Name:
+    """A method's name, understood.
+
+    Attributes:
+        method: makes a fuser from options alone; None for trained weights.
+        weights: `network.tag`, or the path of a weights file; empty for other methods.
+        adapters: classes of the adapters behind the weights, in their order.
+    """
+
+    method: Callable[..., Fuser] | None = None
+    weights: str = ""
+    adapters: tuple[Callable[..., Fuser], ...] = ()
+
+    @property
+    def makers(self) -> tuple[Callable[..., Fuser], ...]:
+        """What options go to."""
+        return self.adapters if self.method is None else (self.method,)
+
+
 def methods() -> list[str]:
-    """Every method name that `resolve` knows."""
-    return classical.names()
+    """Every complete method name that `resolve` knows: classical, without a trained network, and with one.
+
+    Adapters go behind the last of these: any `network.tag` may be followed by `+` and an adapter's name.
+    """
+    return [*classical.names(), *adapt.free(), *weights.names()]
+
+
+def parse(name: str) -> Name:
+    """A method by name; weights are looked up, not read.
+
+    Raises:
+        MethodError: unknown method, network, weights or adapter.
+        WeightsError: the weights' card is missing or wrong.
+    """
+    free = adapt.free()
+    if name in free:
+        return Name(free[name])
+    if name in classical.names():
+        return Name(classical.get(name))
+    head, *words = _pieces(name)
+    if weights.is_file(head) or weights.is_name(head):
+        weights.card(head)
+        return Name(weights=head, adapters=tuple(map(adapt.get, words)))
+    raise MethodError(_unknown(name, head))
+
+
+def _pieces(name: str) -> list[str]:
+    """The part before the first `+`, and the adapters; a path may hold a `+` of its own."""
+    folder, dot, rest = name.rpartition(".safetensors")
+    first, *words = rest.split("+")
+    return [folder + dot + first, *words]
+
+
+def _unknown(name: str, head: str) -> str:
+    if head in networks.names():
+        tags = weights.tags_of(head)
+        known = f"name its weights: {', '.join(tags)}" if tags else "no weights of it are here"
+        return f"{head} is a network without weights; {known}; see: panloom weights list"
+    if head != name and head in classical.names():
+        return f"{head} takes no adapter: {name[len(head) :]} goes behind trained weights, as in universal.open+refit"
+    return unknown("method", name, methods())
 
 
 def resolve(name: str, options: Mapping[str, object] | None = None) -> Fuser:
@@ -46,32 +116,97 @@ def resolve(name: str, options: Mapping[str, object] | None = None) -> Fuser:
 
     Args:
         name: a method name, see `methods`.
-        options: keyword arguments of its constructor; words (from a command line) are turned into their types.
+        options: keyword arguments of its constructor, with adapters of theirs; words (from a command line) are turned
+            into their types.
 
     Raises:
         MethodError: unknown name or option, or a value of the wrong type.
+        WeightsError: the weights are missing, damaged, or of another network.
     """
-    cls = classical.get(name)
+    found = parse(name)
     known = {option.name: option for option in options_of(name)}
-    values = {}
+    values: dict[str, object] = {}
     for key, value in (options or {}).items():
         if key not in known:
             raise MethodError(unknown(f"option of {name}", key, known) if known else f"{name} has no options")
         values[key] = _typed(name, known[key], value)
-    return cls(**values)
+    if found.method is not None:
+        return found.method(**values)
+    return _adapted(name, weights.load(found.weights), [_bound(cls, values) for cls in found.adapters])
+
+
+def _bound(cls: Callable[..., Fuser], values: Mapping[str, object]) -> Callable[[Network], Fuser]:
+    """An adapter with those of the options that it has."""
+    own = {option.name for option in _options(cls)}
+    return partial(cls, **{key: value for key, value in values.items() if key in own})
+
+
+def _adapted(name: str, network: Network, adapters: list[Callable[[Network], Fuser]]) -> Fuser:
+    if not adapters:
+        return network
+    fuser = adapters[0](network)
+    for adapter in adapters[1:]:
+        fuser = _Chained(name, fuser, adapter, adapter(network).traits)
+    return fuser
+
+
+@dataclass(frozen=True)
+class _Chained:
+    """An adapter behind another: it fits what that one made of the network."""
+
+    name: str
+    before: Fuser
+    adapter: Callable[[Network], Fuser]
+    traits: Traits
+
+    def prepare(self, scene: SceneLike, rng: Generator) -> Fuser:
+        """The last adapter's fuser.
+
+        Raises:
+            MethodError: what comes before is no network when it is ready, so that nothing can be fitted to it.
+        """
+        ready = self.before.prepare(scene, rng)
+        if not isinstance(ready, Network):
+            raise MethodError(f"{self.name}: nothing can follow the first adapter, which leaves no network to adapt")
+        return self.adapter(ready).prepare(scene, rng)
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        return self.before(pair)
+
+
+def card_of(name: str) -> weights.Card | None:
+    """The card of a method's weights; None for a method without."""
+    found = parse(name)
+    return weights.card(found.weights) if found.weights else None
+
+
+def trained_ratios(name: str) -> tuple[int, ...] | None:
+    """Ratios that a method's weights were trained for; None: any, or an adapter fits them to the scene."""
+    head, *adapters = _pieces(name)
+    trained = weights.is_name(head) or weights.is_file(head)
+    return weights.card(head).ratios if trained and not adapters else None
 
 
 def options_of(name: str) -> list[Option]:
-    """The options of a method, from its constructor's signature; what `prepare` fills in is left out."""
-    cls = classical.get(name)
+    """The options of a method, from its constructor's signature; what `prepare` fills in is left out.
+
+    Raises:
+        MethodError: unknown method, network, weights or adapter.
+        WeightsError: the weights' card is missing or wrong.
+    """
+    found = [option for make in parse(name).makers for option in _options(make)]
+    return list({option.name: option for option in found}.values())
+
+
+def _options(cls: Callable[..., Fuser]) -> list[Option]:
     hints = typing.get_type_hints(cls)
     found: list[Option] = []
     fields = getattr(cls, "__dataclass_fields__", {})
     made = {key for key, field in fields.items() if not field.metadata.get("option", True)}
     for key, parameter in inspect.signature(cls).parameters.items():
-        if key in made:
+        kind = hints.get(key)
+        if key in made or kind is Network:  # an adapter is given its network
             continue
-        kind = hints[key]
         choices = tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is typing.Literal else ()
         found.append(Option(key, kind, parameter.default, choices, _described(cls, key)))
     return found

@@ -1,0 +1,5 @@
+"""Adapters: a trained network fitted to one scene, and the network-free controls that keep them honest."""
+
+from panloom.adapt._registry import Adapter, adapter, free, free_method, get, names
+
+__all__ = ["Adapter", "adapter", "free", "free_method", "get", "names"]

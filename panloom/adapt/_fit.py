@@ -1,0 +1,294 @@
+"""From a scene to fitted weights: sample, equations, cross-validated ridge, gate."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from panloom.adapt import _physics
+from panloom.adapt._bridge import Bridge
+from panloom.adapt._equations import Base, Columns, Scaling, patches, spectral, wald_folds
+from panloom.adapt._head import Kernel, Mix, merged
+from panloom.adapt._ridge import Products, Roles, solve, validate
+from panloom.adapt._sample import cut, lowered, places, statistics, tiles
+from panloom.errors import PanloomWarning
+from panloom.networks import Network
+from panloom.optics.moments import ROUNDING
+from panloom.pair import Pair, SceneLike
+from panloom.types import Window
+
+#: Ridges of network features that cross-validation chooses from; columns have a deviation of 1.
+RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
+
+#: The ridge of the constant, in shares of that of physics features.
+CONSTANT = 0.01
+
+#: MS pixels along a side of the part of a scene on which a merged head is compared with the sum of both.
+PROBE = 16
+
+#: Equations that each half of the cross-validation must have.
+FEWEST = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Constants of the fit; see `panloom.adapt.refit.Refit`."""
+
+    ridge: float | None
+    kappa: float
+    physics: float
+    gate: float
+    tiles: int
+    patches: int
+    renormalise: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done.
+
+    Attributes:
+        decision: which output is used.
+        reason: why the frozen one is; empty where it is not.
+        ridge: of the network's features; None where nothing was solved, or there is no network.
+        validated: root mean square error on held-back pixels of the scene degraded once more, after over before the
+            fit; None where it was not found.
+        gate: `validated` above this keeps the frozen output.
+        equations: pixels of the scene degraded once more, and MS pixels of the spectral equations.
+        places: tiles that were looked at, PAN pixels of the scene.
+        renormalised: the network sees the scene in the values of its source.
+        merged: the fit is part of the network's own head.
+        unfitted: bands left as they are because they are constant.
+        seconds: of `prepare`.
+    """
+
+    decision: Literal["adapted", "frozen"]
+    reason: str
+    ridge: float | None
+    validated: float | None
+    gate: float
+    equations: tuple[int, int]
+    places: tuple[Window, ...]
+    renormalised: bool
+    merged: bool
+    unfitted: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A frozen network and what was fitted to a scene.
+
+    Attributes:
+        columns: how features are made.
+        kernel: what the fit makes of the network's features; None: nothing, or it is part of the network's head.
+        mix: what it makes of physics features, and the constant; None: nothing.
+        halo: MS pixels that an output pixel looks at.
+        report: what was done.
+    """
+
+    columns: Columns
+    kernel: Kernel | None
+    mix: Mix | None
+    halo: int
+    report: Report
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The fused tile."""
+        base = self.columns.base
+        if self.kernel is None and base.network is not None:
+            fused = base.network(base.seen(pair))
+            fused = fused if base.bridge is None else base.bridge.to_scene(fused)
+        else:
+            features = base.features(pair)
+            fused = base.image(features, pair)
+            if self.kernel is not None and features is not None:
+                fused = fused + self.kernel(features, pair)
+        if self.mix is None:
+            return fused.clone() if fused is pair.exp else fused
+        if not self.mix.weight.shape[1]:
+            return fused + self.mix.constant.to(fused)[:, None, None]
+        return fused + self.mix(self.columns.physics(pair))
+
+
+class _NoFitError(Exception):
+    """The scene gives no fit; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Weights of the features as they are (not scaled), and how they were found."""
+
+    kernel: Tensor | None
+    mix: Mix
+    ridge: float | None
+    validated: float
+    equations: tuple[int, int]
+
+
+@torch.no_grad()
+def fit(network: Network | None, scene: SceneLike, settings: Settings, rng: Generator) -> Fitted:
+    """A network (None: EXP) fitted to a scene; where that is not possible, frozen, with a warning that says why.
+
+    `network` is ready for the scene and is not changed.
+    """
+    began = time.perf_counter()
+    sample = tiles(scene, settings.tiles, rng)
+    columns = Columns(Base(network, None), scene.sensor, 0.0)
+    variance = torch.ones(len(scene.sensor.bands))
+    solution, reason = None, ""
+    try:
+        columns, variance = _look(columns, sample, settings)
+        solution = _solve(columns, sample, variance, settings, rng)
+    except _NoFitError as stop:
+        reason = f"nothing was fitted to the scene and the frozen output is used: {stop}"
+        warnings.warn(reason, PanloomWarning, stacklevel=3)
+    if solution is not None and not solution.validated <= settings.gate:
+        reason = f"on held-back pixels {solution.validated:.3f} of the error is left, more than {settings.gate:g}"
+    unfitted = tuple(b.name for b, v in zip(scene.sensor.bands, variance.tolist(), strict=True) if not v)
+    report = Report(
+        decision="frozen" if reason else "adapted",
+        reason=reason,
+        ridge=solution and solution.ridge,
+        validated=solution and solution.validated,
+        gate=settings.gate,
+        equations=solution.equations if solution else (0, 0),
+        places=places(sample),
+        renormalised=columns.base.bridge is not None,
+        merged=False,
+        unfitted=unfitted,
+        seconds=0.0,
+    )
+    fitted = _fitted(columns, None if reason else solution, scene, sample, report)
+    return replace(fitted, report=replace(fitted.report, seconds=time.perf_counter() - began))
+
+
+def _look(columns: Columns, sample: Sequence[Pair], settings: Settings) -> tuple[Columns, Float[Tensor, " C"]]:
+    """The columns with the bridge to this scene, and the variance of each band (0: constant)."""
+    known = statistics(sample) if sample else None
+    if known is None:
+        raise _NoFitError("no part of the scene has enough pixels that are valid in PAN and in all bands")
+    if known.pan_std <= ROUNDING * abs(known.pan_mean):
+        raise _NoFitError(f"PAN is constant ({known.pan_mean:.4g})")
+    varies = known.std > ROUNDING * known.mean.abs()
+    if not bool(varies.any()):
+        raise _NoFitError("all bands are constant")
+    flat = [band.name for band, v in zip(columns.sensor.bands, varies.tolist(), strict=True) if not v]
+    if flat:
+        text = f"constant bands are not fitted to the scene: {', '.join(flat)}"
+        warnings.warn(text, PanloomWarning, stacklevel=4)
+    source = columns.base.network.source if columns.base.network is not None and settings.renormalise else None
+    bridge = Bridge.of(source, known) if source is not None else None
+    base = replace(columns.base, bridge=bridge)
+    return replace(columns, base=base, pan_mean=known.pan_mean), known.std.square() * varies
+
+
+def _solve(
+    columns: Columns, sample: Sequence[Pair], variance: Float[Tensor, " C"], settings: Settings, rng: Generator
+) -> _Solution:
+    """The weights of a scene."""
+    low = [lowered(tile, columns.sensor, columns.base.multiple) for tile in sample]
+    made = [(one, *columns.make(one.pair, columns.physics(one.pair))) for one in low if one is not None]
+    kept = [x[:, :, one.pair.valid[0, 0]] for one, x, _ in made]
+    if not sum(x.shape[2] for x in kept):
+        raise _NoFitError("it is too small, or holds too few valid pixels, to be degraded once more")
+    every = torch.cat(kept, 2)
+    if not all(bool(x.isfinite().all()) for x in (every, *(image for _, _, image in made))):
+        raise _NoFitError("the network's output on it is not finite")
+    learned = columns.learned(made[0][1])
+    scaling = Scaling.of(every, learned)
+    folds = wald_folds(made, scaling)
+    if min(fold.count for fold in folds) < FEWEST:
+        counts = " and ".join(str(fold.count) for fold in folds)
+        raise _NoFitError(f"{counts} pixels for the two halves of the validation, less than {FEWEST}")
+    parts = [
+        spectral(columns, *patch, scaling) for patch in patches(sample, settings.patches, columns.base.multiple, rng)
+    ]
+    seen = sum(parts[1:], parts[0]) if parts else Products(torch.zeros_like(folds[0].gram), 0)
+    roles = columns.roles(len(every), every.shape[1])
+    weights, ridge, ratio = _weights(
+        folds, settings.kappa * seen.mean, roles, _ridges(roles, learned, settings), variance
+    )
+    equations = (folds[0].count + folds[1].count, seen.count)
+    kernel, mix = _unscaled(weights * (variance > 0)[:, None], scaling, roles, learned)
+    chosen = _choices(settings)[ridge] if learned else None
+    return _Solution(kernel, mix, chosen, ratio, equations)
+
+
+def _choices(settings: Settings) -> tuple[float, ...]:
+    return RIDGES if settings.ridge is None else (settings.ridge,)
+
+
+def _ridges(roles: Roles, learned: int, settings: Settings) -> list[Float[Tensor, " k"]]:
+    """The diagonal that is added to the equations, for each ridge to choose from."""
+    choices = _choices(settings) if learned else (0.0,)
+    count = roles.features.shape[1]
+    fixed = torch.full((count,), settings.physics, dtype=torch.float64)
+    fixed[-1] *= CONSTANT
+    network = torch.arange(count) < learned
+    return [torch.where(network, torch.full_like(fixed, ridge), fixed) for ridge in choices]
+
+
+def _weights(
+    folds: tuple[Products, Products],
+    more: Float[Tensor, "g K K"],
+    roles: Roles,
+    ridges: Sequence[Float[Tensor, " k"]],
+    variance: Float[Tensor, " C"],
+) -> tuple[Float[Tensor, "C k"], int, float]:
+    """Weights from all equations, the index of their ridge, and what the validation says of it."""
+    judged = validate(folds, more, roles, ridges, variance)
+    matrix, right, _ = roles.system((folds[0] + folds[1]).mean + more)
+    weights = None if judged is None else solve(matrix, right, ridges[judged.ridge])
+    if judged is None or weights is None:
+        raise _NoFitError("its equations have no finite solution")
+    return weights, judged.ridge, judged.ratio
+
+
+def _unscaled(weights: Float[Tensor, "C k"], scaling: Scaling, roles: Roles, learned: int) -> tuple[Tensor | None, Mix]:
+    """The convolution of the network's features, and the map of physics features, without the scaling."""
+    own, one = roles.features[:, :-1], roles.group[:, None]
+    plain = weights[:, :-1] / scaling.scale[one, own]
+    constant = weights[:, -1] - (plain * scaling.mean[one, own]).sum(1)
+    if len(scaling.mean) > 1:
+        return plain, Mix(plain[:, :0], constant)
+    bands = len(weights)
+    mixed = plain.new_zeros(bands, 1 + 2 * bands).scatter(1, own[:, learned:] - learned, plain[:, learned:])
+    kernel = plain[:, :learned].unflatten(1, (-1, 3, 3)) if learned else None
+    return kernel, Mix(mixed, constant)
+
+
+def _fitted(
+    columns: Columns, solution: _Solution | None, scene: SceneLike, sample: Sequence[Pair], report: Report
+) -> Fitted:
+    """The fuser; the convolution goes into the network's own head where that ends in one."""
+    network = columns.base.network
+    halo = 0 if network is None else network.traits.halo
+    if solution is None:
+        return Fitted(columns, None, None, halo, report)
+    if solution.mix.weight.shape[1]:
+        halo = max(columns.base.halo, _physics.reach(scene.grid, scene.sensor))
+    kernel = None if solution.kernel is None else Kernel(solution.kernel)
+    fitted = Fitted(columns, kernel, solution.mix, halo, report)
+    if network is None or solution.kernel is None or solution.kernel.ndim != 4:
+        return fitted
+    bridge, probe = columns.base.bridge, columns.base.seen(_probe(sample[0], columns.base.multiple))
+    inside = solution.kernel if bridge is None else bridge.gain[:, None, None, None] * solution.kernel
+    changed = merged(network, inside, probe)
+    if changed is None:
+        return fitted
+    base = replace(columns.base, network=changed)
+    return replace(fitted, columns=replace(columns, base=base), kernel=None, report=replace(report, merged=True))
+
+
+def _probe(tile: Pair, multiple: int) -> Pair:
+    """A small part of a tile."""
+    height, width = (min(n, -(-PROBE // multiple) * multiple) for n in tile.ms.shape[-2:])
+    return cut(tile, Window(0, 0, height - height % multiple, width - width % multiple))

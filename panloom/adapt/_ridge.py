@@ -1,0 +1,130 @@
+"""Ridge regression of all bands from sums of products, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Products:
+    """Sums of products of the columns of some equations: features, a one, and residuals, in that order.
+
+    Attributes:
+        gram: one matrix, or one for each band.
+        count: equations.
+    """
+
+    gram: Float[Tensor, "g K K"]
+    count: int
+
+    @staticmethod
+    def of(columns: Float[Tensor, "g K n"]) -> Products:
+        """Of n equations."""
+        return Products((columns @ columns.transpose(1, 2)).double(), columns.shape[2])
+
+    def __add__(self, other: Products) -> Products:
+        """Those of both sets of equations."""
+        return Products(self.gram + other.gram, self.count + other.count)
+
+    @property
+    def mean(self) -> Float[Tensor, "g K K"]:
+        """Mean products; 0 where there is no equation."""
+        return self.gram / max(self.count, 1)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns serve which band.
+
+    Attributes:
+        group: of each band, its matrix in `Products`.
+        features: of each band, its columns, the one among them.
+        target: of each band, the column of its residual.
+    """
+
+    group: Int[Tensor, " C"]
+    features: Int[Tensor, "C k"]
+    target: Int[Tensor, " C"]
+
+    def system(self, mean: Float[Tensor, "g K K"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each band: the matrix (C, k, k), the right side (C, k), and the mean square of its residual (C,)."""
+        own = mean[self.group]
+        band = torch.arange(len(self.target))
+        rows = own[band[:, None], self.features]
+        matrix = rows.gather(2, self.features[:, None].expand(-1, self.features.shape[1], -1))
+        right = rows.gather(2, self.target[:, None, None].expand(-1, self.features.shape[1], 1))[..., 0]
+        return matrix, right, own[band, self.target, self.target]
+
+
+def solve(
+    matrix: Float[Tensor, "C k k"], right: Float[Tensor, "C k"], ridge: Float[Tensor, " k"]
+) -> Float[Tensor, "C k"] | None:
+    """(matrix + diag(ridge)) w = right for every band; None where that has no finite solution."""
+    factor, fault = torch.linalg.cholesky_ex(matrix + torch.diag(ridge))
+    if bool(fault.any()):
+        return None
+    weights = torch.cholesky_solve(right[..., None], factor)[..., 0]
+    return weights if bool(weights.isfinite().all()) else None
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A ridge that was judged on equations that took no part in the fit.
+
+    Attributes:
+        ridge: the index of the best one.
+        ratio: root mean square of what is left after the fit over that before it.
+    """
+
+    ridge: int
+    ratio: float
+
+
+def validate(
+    folds: Sequence[Products],
+    more: Float[Tensor, "g K K"],
+    roles: Roles,
+    ridges: Sequence[Float[Tensor, " k"]],
+    variance: Float[Tensor, " C"],
+) -> Validated | None:
+    """Cross-validation: each fold is predicted from the others, with every ridge; bands count by their variance.
+
+    Args:
+        folds: equations, two sets or more.
+        more: mean products of equations that take part in every fit.
+        roles: of the columns.
+        ridges: to choose from.
+        variance: of each band; one of variance 0 does not count.
+
+    Returns:
+        None where some fit has no finite solution or there is nothing to explain.
+    """
+    share = torch.where(variance > 0, 1 / torch.where(variance > 0, variance, 1.0), 0.0)
+    after, before = torch.zeros(len(ridges), dtype=torch.float64), 0.0
+    for k, held in enumerate(folds):
+        rest = [fold for j, fold in enumerate(folds) if j != k]
+        matrix, right, _ = roles.system(sum(rest[1:], rest[0]).mean + more)
+        square, cross, power = roles.system(held.gram)
+        before += float(share @ power)
+        for j, ridge in enumerate(ridges):
+            weights = solve(matrix, right, ridge)
+            if weights is None:
+                return None
+            fitted = torch.einsum("ci,cij,cj->c", weights, square, weights) - 2 * (weights * cross).sum(1)
+            after[j] += share @ (fitted + power)
+    if not before > 0:
+        return None
+    best = int(after.argmin())
+    return Validated(best, max(float(after[best]) / before, 0.0) ** 0.5)
+
+
+def checkerboard(height: int, width: int) -> Bool[Tensor, "h w"]:
+    """Two sets of square blocks: an eighth of the shorter side, 8 pixels at least."""
+    block = max(min(height, width) // 8, 8)
+    rows, cols = torch.arange(height) // block, torch.arange(width) // block
+    return (rows[:, None] + cols) % 2 == 0

@@ -1,0 +1,151 @@
+"""The bounded sample of a scene that an adapter looks at: a few tiles, and each of them degraded once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from panloom.optics import physical, wald
+from panloom.pair import Pair, SceneLike
+from panloom.types import Sensor, Tile, Window
+
+#: MS pixels along a side of a tile; where a scene has too few valid ones, smaller tiles are tried.
+SIZES = (128, 64, 32)
+
+
+def tiles(scene: SceneLike, count: int, rng: Generator) -> list[Pair]:
+    """Up to `count` tiles of a scene at drawn places; a scene of one tile's size or less is taken whole.
+
+    At most 4 * `count` tiles of each of SIZES are read, however large the scene is. The list is empty where tiles of
+    no size hold data enough.
+    """
+    rows, cols = scene.grid.cells
+    size = SIZES[0]
+    if max(rows, cols) <= size:
+        cells = Window(0, 0, rows, cols)
+        return [scene.read(Tile(0, cells.scaled(scene.grid.ratio), cells))]
+    # More tiles than cover the scene would only repeat it.
+    count = min(count, -(-rows * cols // size**2))
+    for size in SIZES:
+        found = list(scene.sample(count, size, rng))
+        if found:
+            return found
+    return []
+
+
+def places(pairs: Sequence[Pair]) -> tuple[Window, ...]:
+    """Where tiles lie on the scene's PAN grid."""
+    return tuple(Window(*pair.origin, pair.pan.shape[-2], pair.pan.shape[-1]) for pair in pairs)
+
+
+def cut(pair: Pair, cells: Window) -> Pair:
+    """The part of a tile in a window of its own cells."""
+    r = pair.ratio
+    fine = (slice(cells.row * r, cells.row_end * r), slice(cells.col * r, cells.col_end * r))
+    coarse = (slice(cells.row, cells.row_end), slice(cells.col, cells.col_end))
+    return replace(
+        pair,
+        pan=pair.pan[(..., *fine)],
+        ms=pair.ms[(..., *coarse)],
+        exp=pair.exp[(..., *fine)],
+        valid=pair.valid[(..., *fine)],
+        origin=(pair.origin[0] + cells.row * r, pair.origin[1] + cells.col * r),
+    )
+
+
+def whole_cells(pair: Pair) -> Bool[Tensor, "b 1 h w"]:
+    """MS pixels whose own cell and the eight around hold only valid pixels.
+
+    The cells around count because a valid PAN pixel may rest on an MS pixel that was filled from its neighbours.
+    """
+    missing = functional.max_pool2d((~pair.valid).float(), pair.ratio)
+    return functional.max_pool2d(missing, 3, stride=1, padding=1) == 0
+
+
+def band_gains(sensor: Sensor) -> list[float]:
+    """MTF gains of the bands at MS Nyquist."""
+    return [band.mtf_nyquist for band in sensor.bands]
+
+
+def mean_gain(sensor: Sensor) -> float:
+    """The mean of `band_gains`: the optics that maps of no single band are seen through."""
+    return sum(band_gains(sensor)) / len(sensor.bands)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A tile degraded by its own ratio, so that its MS is the truth.
+
+    Attributes:
+        pair: what is to be fused; its `valid` are the pixels in which result and truth can be compared.
+        truth: the MS of the tile.
+    """
+
+    pair: Pair
+    truth: Float[Tensor, "b C h w"]
+
+
+def lowered(pair: Pair, sensor: Sensor, multiple: int) -> Lowered | None:
+    """A tile through the optics once more, at its true phase; None where it is too small for that.
+
+    Args:
+        pair: the tile.
+        sensor: whose MTF.
+        multiple: MS pixels that the sides of the result must be a multiple of.
+    """
+    step = pair.ratio * multiple
+    h, w = (n - n % step for n in pair.ms.shape[-2:])
+    if not (h and w):
+        return None
+    pair = cut(pair, Window(0, 0, h, w))
+    low = wald.degrade_pair(
+        pair.pan,
+        pair.ms,
+        pair.valid,
+        whole_cells(pair),
+        gains=band_gains(sensor),
+        pan_gain=sensor.pan.mtf_nyquist,
+        phase=pair.phase,
+        form="physical",
+    )
+    on_cells = low.ms_valid.repeat_interleave(pair.ratio, -2).repeat_interleave(pair.ratio, -1)
+    small = Pair(
+        pan=low.pan,
+        ms=low.ms,
+        exp=physical.interpolate(low.ms, pair.ratio, low.phase),
+        valid=low.truth_valid & low.pan_valid & on_cells,
+        phase=low.phase,
+        sensor=sensor,
+    )
+    return Lowered(small, low.truth)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Means and deviations of the valid pixels of a sample, float64.
+
+    Attributes:
+        mean: of each band of MS.
+        std: of each band of MS.
+        pan_mean: of PAN.
+        pan_std: of PAN.
+    """
+
+    mean: Float[Tensor, " C"]
+    std: Float[Tensor, " C"]
+    pan_mean: float
+    pan_std: float
+
+
+def statistics(pairs: Sequence[Pair]) -> Statistics | None:
+    """Those of some tiles; None where nothing is valid."""
+    ms = torch.cat([pair.ms.transpose(0, 1)[:, whole_cells(pair)[:, 0]] for pair in pairs], 1).double()
+    pan = torch.cat([pair.pan[pair.valid] for pair in pairs]).double()
+    if not (ms.shape[1] and len(pan)):
+        return None
+    return Statistics(ms.mean(1), ms.std(1, correction=0), float(pan.mean()), float(pan.std(correction=0)))

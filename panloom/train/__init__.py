@@ -1,0 +1,34 @@
+"""Training: one loop with one plug, `objective(net, batch, rng)`."""
+
+from panloom.train._facts import origin
+from panloom.train._loop import train
+from panloom.train._processes import Processes, processes
+from panloom.train.objectives import Held, Supervised
+from panloom.train.patches import Patches, patches
+from panloom.train.recipe import Adam, Cosine, Development, Objective, Recipe, Sgd, Stairs, load_recipe
+from panloom.train.run import Run
+from panloom.train.tensorboard import events
+from panloom.train.virtual import imitated, imitation
+
+__all__ = [
+    "Adam",
+    "Cosine",
+    "Development",
+    "Held",
+    "Objective",
+    "Patches",
+    "Processes",
+    "Recipe",
+    "Run",
+    "Sgd",
+    "Stairs",
+    "Supervised",
+    "events",
+    "imitated",
+    "imitation",
+    "load_recipe",
+    "origin",
+    "patches",
+    "processes",
+    "train",
+]

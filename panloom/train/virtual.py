@@ -1,0 +1,83 @@
+"""What recipes that learn from free imagery share: the cards of their weights, and networks for one known sensor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from panloom import sensors
+from panloom.data.truths import open_truths, procedural_truths
+from panloom.data.virtual import Settings, VirtualSensors
+from panloom.errors import OptionError
+from panloom.networks import get
+from panloom.train.objectives import Supervised
+from panloom.train.recipe import Adam, Cosine, Recipe
+from panloom.types import Sensor
+from panloom.weights import Card
+
+_DATA = "Landsat-7, Landsat-8, EO-1, Sentinel-2 (contains modified Copernicus Sentinel data) and drawn scenes"
+_LIMITS = (
+    "No pixel of the sensor itself was seen: bands, MTF and PAN are imitated from its data sheet. Other sensors: use "
+    "universal. Radiometry far from a mean of .15 of the full scale was not seen."
+)
+
+
+def card(name: str) -> Card:
+    """The card of a network for any sensor, before it is trained."""
+    return Card(
+        name=name,
+        licence="Apache-2.0",
+        ratios=tuple(range(2, 9)),
+        data=f"{_DATA}, seen by virtual sensors",
+        limits="Ratios 5, 6 and 8 were rare in training, 7 was not seen. PAN and MS must fit to a pixel of PAN.",
+        cite=("panloom",),
+        dtype="float16",
+    )
+
+
+def imitated(name: str) -> Sensor:
+    """A sensor of the registry with the bands that PAN can sharpen."""
+    known = sensors.get(name)
+    return replace(known, bands=tuple(band for band in known.bands if band.role == "sharpen"))
+
+
+def imitation(network: str, sensor: str, tag: str, data: Path | None, without: Collection[str] = ()) -> Recipe:
+    """A recipe for a network of fixed bands.
+
+    Args:
+        network: registry name.
+        sensor: registry name of the sensor to imitate.
+        tag: of the weights.
+        data: folder of free imagery, see `panloom.data.open_truths`.
+        without: names of pairs that are not learned from.
+
+    Raises:
+        OptionError: no data.
+    """
+    if data is None:
+        raise OptionError(f"{network}.{tag} learns from a folder of free imagery: give it with --data")
+    known = imitated(sensor)
+    truths = [*open_truths(data, without=without), *procedural_truths(12)]
+    return Recipe(
+        network=network,
+        options={"bands": len(known.bands)},
+        source=VirtualSensors(truths, Settings(sensor=known, batch=2)),
+        objective=Supervised("relative", border=6),
+        steps=8000,
+        optimizer=Adam(1e-3),
+        schedule=Cosine(warmup=100, final=0.01),
+        clip=1.0,
+        ema=0.999,
+        card=Card(
+            name=f"{network}.{tag}",
+            licence="Apache-2.0",
+            bands=tuple(band.name for band in known.bands),
+            ratios=(known.ratio,),
+            full_scale=known.full_scale,
+            data=f"{_DATA}, seen by a virtual {sensor}",
+            limits=_LIMITS,
+            cite=get(network)(bands=len(known.bands)).traits.cite,
+            dtype="float16",
+        ),
+    )

@@ -1,0 +1,30 @@
+"""Trained weights: a card (TOML) and a safetensors file for each name `network.tag`, loaded only when the hash fits."""
+
+from panloom.weights import hub
+from panloom.weights._card import Card, Score, card_text, parse_card, read_card
+from panloom.weights._importing import import_weights
+from panloom.weights._store import card, folders, is_file, is_name, load, names, path, save, tags_of, verify
+from panloom.weights._words import bands_in_words, facts, score_rows
+
+__all__ = [
+    "Card",
+    "Score",
+    "bands_in_words",
+    "card",
+    "card_text",
+    "facts",
+    "folders",
+    "hub",
+    "import_weights",
+    "is_file",
+    "is_name",
+    "load",
+    "names",
+    "parse_card",
+    "path",
+    "read_card",
+    "save",
+    "score_rows",
+    "tags_of",
+    "verify",
+]

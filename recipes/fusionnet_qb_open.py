@@ -1,0 +1,12 @@
+"""fusionnet.qb-open: for quickbird, from free imagery only (`panloom.train.virtual`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from panloom.train import Recipe, imitation
+
+
+def recipe(data: Path | None) -> Recipe:
+    """The recipe."""
+    return imitation("fusionnet", "quickbird", "qb-open", data)

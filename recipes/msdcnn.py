@@ -1,0 +1,23 @@
+"""MSDCNN (Yuan et al., IEEE JSTARS 2018); settings of the comparison by Deng et al., IEEE GRSM 2022."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from panloom.train import Adam, Recipe, Stairs, Supervised, patches
+
+
+def recipe(data: Path | None) -> Recipe:
+    """500 epochs of 64 patches; the rate is halved every 60."""
+    given = patches(data, batch=64)
+    return Recipe(
+        network="msdcnn",
+        options={"bands": given.bands},
+        source=given,
+        objective=Supervised("mse"),
+        steps=given.epochs(500),
+        optimizer=Adam(1e-4, weight_decay=1e-5, decoupled=False),
+        schedule=Stairs(given.epochs(60), 0.5),
+        clip=10.0,
+        card=given.card("msdcnn"),
+    )
