@@ -34,7 +34,7 @@ _METHODS = click.option(
 
 _PROTOCOL = click.option(
     "--protocol",
-    type=click.Choice(["reduced", "full", "both"]),
+    type=click.Choice(["reduced", "full", "both", "wald-toolbox", "wald-physical"]),
     default="both",
     show_default=True,
     help="reduced: degraded by its ratio, against the original MS; full: as it is, by indices without reference.",
@@ -242,10 +242,13 @@ def _tell_bench(done: Bench, folder: Path) -> None:
 
 
 def _chosen(methods: Sequence[str]) -> list[str]:
-    """The named methods, each once; "all" is every one."""
+    """The named methods, each once; "all" is every one that is not made for certain bands."""
+    from panloom.run.resolve import card_of
     from panloom.run.resolve import methods as known
 
-    return known() if "all" in methods else list(dict.fromkeys(methods))
+    if "all" not in methods:
+        return list(dict.fromkeys(methods))
+    return [name for name in known() if (card := card_of(name)) is None or card.bands is None]
 
 
 def _show(

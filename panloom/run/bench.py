@@ -130,7 +130,7 @@ def bench(
         folder: for `pairs/NAME.json` (kept as soon as a pair is done; taken up again by the next call), and at the end
             `bench.json` and `bench.csv`.
         methods: names; see `panloom methods`.
-        protocol: "reduced", "full" or "both".
+        protocol: "reduced", "full", "both", or one of the two reduced ones by its name.
         options: of the methods, each given to those that have it.
         policy: device and threads.
         seed: of everything random.

@@ -140,7 +140,8 @@ def evaluate(  # noqa: PLR0913  the words of the command line, each with a defau
     Args:
         pair: from `panloom.data.pairs.read_pair`, or `panloom.run.reading`.
         methods: names; see `panloom methods`.
-        protocol: "reduced", "full" or "both"; a pair that comes with its truth has only the reduced ones.
+        protocol: "reduced", "full", "both", or one of the two reduced ones by its name; a pair that comes with its
+            truth has only the reduced ones.
         options: of the methods, each given to those that have it.
         policy: device and threads; None: processor, one thread for each.
         seed: of everything random.
@@ -185,7 +186,7 @@ def checked(
 
     Args:
         methods: names.
-        protocol: "reduced", "full" or "both".
+        protocol: "reduced", "full", "both", or one of the two reduced ones by its name.
         options: of the methods, each given to those that have it.
 
     Raises:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -26,6 +26,8 @@ CHOICES: dict[str, tuple[Protocol, ...]] = {
     "reduced": ("wald-toolbox", "wald-physical"),
     "full": ("full",),
     "both": ("wald-toolbox", "wald-physical", "full"),
+    "wald-toolbox": ("wald-toolbox",),
+    "wald-physical": ("wald-physical",),
 }
 
 #: Pixels of the truth that are not scored on each side at reduced resolution: there, methods guess what lies outside.
@@ -67,6 +69,31 @@ def problems(pair: Recorded, protocols: Sequence[Protocol]) -> list[Problem]:
         raise OptionError(f"{pair.name}: none of its bands is to be sharpened")
     pair = only(pair, sharp)
     return [_problem(pair, protocol) for protocol in protocols if pair.truth is None or protocol != "full"]
+
+
+def at_ratio(pair: Recorded, ratio: int) -> Recorded:
+    """The pair as a sensor of another ratio would record it: MS is the truth, and PAN is brought to its grid.
+
+    Args:
+        pair: at full resolution, or with a truth, which is taken then.
+        ratio: PAN pixels per MS pixel of the new pair.
+
+    Raises:
+        OptionError: MS is smaller than the pair's own ratio.
+    """
+    low = _given(pair, "physical") if pair.truth is not None else _degraded(pair, "physical")
+    return replace(
+        pair,
+        name=f"{pair.name}-ratio-{ratio}",
+        sensor=replace(pair.sensor, ratio=ratio),
+        pan=low.pan,
+        ms=None,
+        truth=low.truth,
+        ratio=ratio,
+        phase=(corner_phase(ratio), corner_phase(ratio)),
+        pan_valid=low.pan_valid,
+        ms_valid=low.truth_valid,
+    )
 
 
 def _problem(pair: Recorded, protocol: Protocol) -> Problem:

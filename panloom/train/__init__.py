@@ -8,7 +8,7 @@ from panloom.train.patches import Patches, patches
 from panloom.train.recipe import Adam, Cosine, Development, Objective, Recipe, Sgd, Stairs, load_recipe
 from panloom.train.run import Run
 from panloom.train.tensorboard import events
-from panloom.train.virtual import imitated, imitation
+from panloom.train.virtual import for_any_sensor, imitated, imitation
 
 __all__ = [
     "Adam",
@@ -24,6 +24,7 @@ __all__ = [
     "Stairs",
     "Supervised",
     "events",
+    "for_any_sensor",
     "imitated",
     "imitation",
     "load_recipe",

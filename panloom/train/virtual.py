@@ -1,18 +1,18 @@
-"""What recipes that learn from free imagery share: the cards of their weights, and networks for one known sensor."""
+"""Recipes that learn from free imagery, seen by virtual sensors: for any sensor, or for one that is imitated."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from panloom import sensors
-from panloom.data.truths import open_truths, procedural_truths
+from panloom.data.truths import Truth, open_truths, procedural_truths
 from panloom.data.virtual import Settings, VirtualSensors
 from panloom.errors import OptionError
 from panloom.networks import get
 from panloom.train.objectives import Supervised
-from panloom.train.recipe import Adam, Cosine, Recipe
+from panloom.train.recipe import Adam, Cosine, Development, Option, Recipe
 from panloom.types import Sensor
 from panloom.weights import Card
 
@@ -23,17 +23,52 @@ _LIMITS = (
 )
 
 
-def card(name: str) -> Card:
-    """The card of a network for any sensor, before it is trained."""
-    return Card(
-        name=name,
-        licence="Apache-2.0",
-        ratios=tuple(range(2, 9)),
-        data=f"{_DATA}, seen by virtual sensors",
-        limits="Ratios 5, 6 and 8 were rare in training, 7 was not seen. PAN and MS must fit to a pixel of PAN.",
-        cite=("panloom",),
-        dtype="float16",
+def for_any_sensor(
+    tag: str,
+    options: Mapping[str, Option],
+    data: Path | None,
+    without: Collection[str],
+    development: Development | None,
+) -> Recipe:
+    """A recipe for `universal`.
+
+    Args:
+        tag: of the weights.
+        options: of the network.
+        data: folder of free imagery, see `panloom.data.open_truths`.
+        without: names of pairs that are not learned from, because they are looked at.
+        development: progress to show.
+
+    Raises:
+        OptionError: no data.
+    """
+    return Recipe(
+        network="universal",
+        options=options,
+        source=VirtualSensors(_truths(f"universal.{tag}", data, without)),
+        objective=Supervised("relative", border=6),
+        steps=60_000,
+        optimizer=Adam(2e-3, betas=(0.9, 0.98), weight_decay=1e-3),
+        schedule=Cosine(warmup=100, final=0.01),
+        clip=1.0,
+        ema=0.999,
+        development=development,
+        card=Card(
+            name=f"universal.{tag}",
+            licence="Apache-2.0",
+            ratios=tuple(range(2, 9)),
+            data=f"{_DATA}, seen by virtual sensors",
+            limits="Ratios 5, 6 and 8 were rare in training, 7 was not seen. PAN and MS must fit to a pixel of PAN.",
+            cite=("panloom",),
+            dtype="float16",
+        ),
     )
+
+
+def _truths(name: str, data: Path | None, without: Collection[str]) -> list[Truth]:
+    if data is None:
+        raise OptionError(f"{name} learns from a folder of free imagery: give it with --data")
+    return [*open_truths(data, without=without), *procedural_truths(12)]
 
 
 def imitated(name: str) -> Sensor:
@@ -55,16 +90,13 @@ def imitation(network: str, sensor: str, tag: str, data: Path | None, without: C
     Raises:
         OptionError: no data.
     """
-    if data is None:
-        raise OptionError(f"{network}.{tag} learns from a folder of free imagery: give it with --data")
     known = imitated(sensor)
-    truths = [*open_truths(data, without=without), *procedural_truths(12)]
     return Recipe(
         network=network,
         options={"bands": len(known.bands)},
-        source=VirtualSensors(truths, Settings(sensor=known, batch=2)),
+        source=VirtualSensors(_truths(f"{network}.{tag}", data, without), Settings(sensor=known, batch=2)),
         objective=Supervised("relative", border=6),
-        steps=8000,
+        steps=5000,
         optimizer=Adam(1e-3),
         schedule=Cosine(warmup=100, final=0.01),
         clip=1.0,
