@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("pan")
-@click.argument("ms", nargs=-1, required=True)
+@click.argument("pan", required=False)
+@click.argument("ms", nargs=-1)
 @SCENE
+@click.option("--compute", is_flag=True, help="Show devices, precisions and what was measured of networks instead.")
 @JSON
-def info(pan: str, ms: tuple[str, ...], as_json: bool) -> None:
+def info(pan: str | None, ms: tuple[str, ...], compute: bool, as_json: bool) -> None:
     """Show how a scene is understood: grids, phase, sensor, bands, registration."""
+    if compute:
+        _show_compute(as_json=as_json)
+        return
+    if pan is None or not ms:
+        raise click.UsageError("name PAN and MS, or use --compute")
     from panloom.run.describe import describe
     from panloom.run.sharpen import register
     from panloom.scene import environment, open_scene
@@ -36,6 +42,22 @@ def info(pan: str, ms: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps(facts.as_dict(), indent=2, default=str))
     else:
         _show_info(facts)
+
+
+def _show_compute(*, as_json: bool) -> None:
+    from panloom.run.machine import machine
+
+    found = machine()
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    for line in found.lines():
+        out.print(line, highlight=False)
+    if found.networks:
+        table = Table("network", "precision", "parts", "Msamples/s per thread", title="measured on this machine")
+        for row in found.rows():
+            table.add_row(*row)
+        out.print(table)
 
 
 def _show_info(facts: Info) -> None:
@@ -54,22 +76,39 @@ def _show_info(facts: Info) -> None:
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
     """List the fusion methods, or show one with its options, traits and citation."""
-    from panloom.run.catalogue import about, summaries
+    from panloom.run.catalogue import about
 
     if name is None:
-        table = Table("method", "what it does", "from")
-        for row in summaries():
-            table.add_row(*row)
-        out.print(table)
+        _list_methods()
         return
     found = about(name)
     out.print(f"{found.name}: {found.summary}")
+    for label, text in found.facts:
+        out.print(f"  {label}: {text}")
     for option in found.options:
         choices = f" ({' | '.join(option.choices)})" if option.choices else ""
         out.print(f"  --set {option.name}=...{choices}  default {option.default}: {option.help}")
     out.print(f"  {found.habits}")
     for text in found.cite:
         out.print(f"  {text}")
+
+
+def _list_methods() -> None:
+    from panloom.run.catalogue import adapters, summaries, trained
+
+    table = Table("method", "what it does", "from")
+    for row in summaries():
+        table.add_row(*row)
+    out.print(table)
+    if found := trained():
+        table = Table("trained weights", "what they do", "bands", "licence", title="networks, see: panloom weights")
+        for entry in found:
+            table.add_row(entry.name, entry.summary, entry.bands, entry.licence)
+        out.print(table)
+    table = Table("adapter", "what it does, behind the name of trained weights")
+    for row in adapters():
+        table.add_row(*row)
+    out.print(table)
 
 
 @click.command()

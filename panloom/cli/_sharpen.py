@@ -69,9 +69,13 @@ def _sharpen(pan: str, ms: tuple[str, ...], output: str, *, quiet: bool, given: 
 
     with progress(bar(quiet=quiet), given["method"], PIXELS) as told:
         try:
-            return run(pan, list(ms), output, progress=told, **given)
+            return run(pan, list(ms), output, progress=told, say=None if quiet else _announce, **given)
         except KeyboardInterrupt:
             raise click.ClickException("interrupted; the same call with --resume goes on from there") from None
+
+
+def _announce(text: str) -> None:
+    err.print(f"network in {text}", highlight=False)
 
 
 def _tell(done: Report) -> None:

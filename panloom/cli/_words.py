@@ -154,6 +154,13 @@ COMPUTE = _options(
 MACHINE = _options(
     COMPUTE,
     _shared(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help="Of networks; auto: bfloat16 where it is faster and its error small.",
+    ),
+    _shared(
         "--memory", type=click.IntRange(1), default=2048, show_default=True, metavar="MB", help="Memory to stay below."
     ),
 )

@@ -1,6 +1,37 @@
-"""Where and how things are computed: threads, devices, memory. Never decided inside a method."""
+"""Where and how things are computed: threads, devices, memory, precision. Never decided inside a method."""
 
 from panloom.compute._device import Policy, out_of_memory, processors, to_device
 from panloom.compute._each import each, torch_threads
+from panloom.compute._memo import measurements, memo_file, processor_name
+from panloom.compute._tune import (
+    PRECISIONS,
+    Mode,
+    Tuned,
+    converted,
+    fused,
+    has_bfloat16,
+    holds_network,
+    tune,
+    wanted,
+)
 
-__all__ = ["Policy", "each", "out_of_memory", "processors", "to_device", "torch_threads"]
+__all__ = [
+    "PRECISIONS",
+    "Mode",
+    "Policy",
+    "Tuned",
+    "converted",
+    "each",
+    "fused",
+    "has_bfloat16",
+    "holds_network",
+    "measurements",
+    "memo_file",
+    "out_of_memory",
+    "processor_name",
+    "processors",
+    "to_device",
+    "torch_threads",
+    "tune",
+    "wanted",
+]

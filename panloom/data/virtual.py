@@ -37,7 +37,10 @@ MARGIN = 2
 CANVAS, CANVASES = 640, 12
 
 #: MTF gain, at the Nyquist frequency of the truth, through which a finer real PAN is brought to its grid.
-_PAN_GAIN = 0.6
+_PAN_GAIN = 0.7
+
+#: That of a PAN which is only moved by a part of a pixel.
+_SHARP = 0.8
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ class Settings:
         real_pan: share of lands with a real PAN whose PAN it is, at least in part.
         gamma: largest exponent of PAN's response, and inverse of the smallest.
         gain: range of the MTF gains of the bands.
-        truth_gain: range of the MTF gain of the truth itself at its Nyquist frequency.
-        pan_gain: that of PAN.
+        truth_gain: range of the MTF gain of the truth at its own Nyquist frequency, and its share; half of that where
+            the truth was not made finer.
+        pan_gain: that of PAN, and the share of examples whose PAN is blurred at all.
         shift: deviation of the offset of PAN, in PAN pixels, and its share.
         haze: deviation of what is added to a band, in means of it.
         ms_noise: largest noise of MS, in deviations of the band.
@@ -84,8 +88,8 @@ class Settings:
     real_pan: float = 0.6
     gamma: float = 1.3
     gain: tuple[float, float] = (0.18, 0.42)
-    truth_gain: tuple[float, float] = (0.2, 0.8)
-    pan_gain: tuple[float, float] = (0.1, 0.9)
+    truth_gain: tuple[float, float, float] = (0.03, 0.5, 0.85)
+    pan_gain: tuple[float, float, float] = (0.03, 0.6, 0.5)
     shift: tuple[float, float] = (0.2, 0.6)
     haze: float = 0.3
     ms_noise: float = 0.02
@@ -204,7 +208,7 @@ class VirtualSensors:
             mode = ("bilinear", "bicubic")[dice.below(2)]
             image = functional.interpolate(image[None], size=(tool.side, tool.side), mode=mode, antialias=True)[0]
         image = image.clamp_min(1e-4)
-        return _Scene(image[: land.bands], image[land.bands :], land.centres)
+        return _Scene(image[: land.bands], image[land.bands :], land.centres, side > tool.side)
 
 
 def _instrument(dice: _Dice, s: Settings) -> _Instrument:
@@ -277,11 +281,12 @@ def _shapes(dice: _Dice, land: _Land, real: Float[Tensor, "n side side"]) -> Flo
 
 @dataclass(frozen=True)
 class _Scene:
-    """Land on the grid of the truth: bands with their centres in nm, and a real PAN (no channel if there is none)."""
+    """Land on the grid of the truth: bands, a real PAN (or no channel), centres in nm, whether it was made finer."""
 
     bands: Float[Tensor, "C side side"]
     pan: Float[Tensor, "p side side"]
     centres: tuple[float, ...]
+    finer: bool
 
 
 def _mixed(dice: _Dice, s: Settings, scene: _Scene, count: int) -> Float[Tensor, "count side side"]:
@@ -337,9 +342,13 @@ def _record(dice: _Dice, s: Settings, tool: _Instrument, scene: _Scene) -> tuple
     """What the instrument makes of the land: PAN, MS, EXP and the truth, without the margins."""
     bands = _mixed(dice, s, scene, len(tool.gains))
     pan = _panchromatic(dice, s, scene, bands)
-    if dice.happens(0.8):
-        bands = physical.degrade(bands[None], [dice.uniform(*s.truth_gain)], 1, (0.0, 0.0))[0]
-    pan = physical.degrade(pan[None], [dice.uniform(*s.pan_gain)], 1, _offset(dice, s))[0]
+    softest, sharpest, share = s.truth_gain
+    if dice.happens(share if scene.finer else share / 2):
+        bands = physical.degrade(bands[None], [dice.uniform(softest, sharpest)], 1, (0.0, 0.0))[0]
+    softest, sharpest, share = s.pan_gain
+    offset, gain = _offset(dice, s), dice.uniform(softest, sharpest) if dice.happens(share) else _SHARP
+    if offset != (0.0, 0.0) or gain < _SHARP:
+        pan = physical.degrade(pan[None], [gain], 1, offset)[0]
     level = bands.mean((1, 2), keepdim=True)
     haze = torch.randn(level.shape, generator=dice.rng).clamp_min(0) * s.haze * level
     truth = bands + haze

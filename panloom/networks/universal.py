@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -33,7 +34,8 @@ from panloom.networks._registry import network
 from panloom.optics import physical
 from panloom.optics.moments import Moments, survey
 from panloom.pair import Pair, Reduced, SceneLike
-from panloom.types import Traits
+from panloom.tiling import blocks
+from panloom.types import Traits, Window
 
 #: The details: PAN above the MTF by correlation, above the intensity by regression, by local slope, by modulation.
 DETAILS = 4
@@ -56,6 +58,9 @@ CUBIC = 2
 #: Part of the pixels that a result depends on, counted from it, beyond which nothing changes it by 1e-7 of a deviation
 #: of the band: the last taps of four filters in a row multiply to less.
 FADED = 0.6
+
+#: Pixels of the half grid along a side of a block that is run at once: what is in work fits the processor's cache.
+BLOCK = 128
 
 #: Pairs that `prepare` looks at to see how sharp PAN is, and MS pixels along their sides.
 SAMPLES, SAMPLE_SIZE = 8, 48
@@ -214,11 +219,34 @@ class Universal(Network):
     def forward(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The final image: as head(features), with the head summed into the last layer."""
         seen = self._see(pair)
-        weight, bias = self._folded()
-        summed = self._shuffled(functional.conv2d(self._run(seen), weight, bias), pair).to(pair.exp.dtype)
-        gains = summed[:, :DETAILS].unflatten(0, pair.ms.shape[:2])
-        residual = (gains * seen.details).sum(2) + summed[:, DETAILS].unflatten(0, pair.ms.shape[:2])
-        return self._finish(residual, seen.look, pair)
+        return self._finish(self._residual(seen, pair), seen.look, pair)
+
+    def _residual(self, seen: _Seen, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The weighted maps summed, in deviations; without gradients in blocks, so that layers stay in the cache."""
+        folded, whole = self._folded(), Window(0, 0, *seen.bands.shape[-2:])
+        if torch.is_grad_enabled():
+            return self._block(seen, folded, whole, pair)[1]
+        out = torch.empty_like(pair.exp)
+        for window in blocks(whole, BLOCK):
+            place, residual = self._block(seen, folded, window, pair)
+            out[(..., *place)] = residual
+        return out
+
+    def _block(
+        self, seen: _Seen, folded: tuple[Tensor, Tensor], window: Window, pair: Pair
+    ) -> tuple[tuple[slice, slice], Float[Tensor, "b C H2 W2"]]:
+        """The residual of a window of the half grid, and its place on PAN's."""
+        whole = Window(0, 0, *seen.bands.shape[-2:])
+        read = window.grown(len(self.body) + 1).clipped(whole.height, whole.width)
+        cut = (..., *read.inside(whole))
+        x = self._run(replace(seen, bands=seen.bands[cut], pan=seen.pan[cut]))[(..., *window.inside(read))]
+        frame = window.scaled(2).shifted(*(-(start % 2) for start in pair.origin))
+        inner = frame.clipped(*pair.exp.shape[-2:])
+        place = inner.inside(Window(0, 0, *pair.exp.shape[-2:]))
+        summed = functional.pixel_shuffle(functional.conv2d(x, *folded), 2)[(..., *inner.inside(frame))]
+        summed = summed.to(pair.exp.dtype).unflatten(0, pair.ms.shape[:2])
+        residual = (summed[:, :, :DETAILS] * seen.details[(..., *place)]).sum(2) + summed[:, :, DETAILS]
+        return place, residual
 
     def _folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of `expand` with the head in it: one gain for each detail, and the rest."""
@@ -269,15 +297,19 @@ class Universal(Network):
     def _run(self, seen: _Seen) -> Float[Tensor, "bC w h2 w2"]:
         """The layers, in the type of their weights."""
         count = len(seen.bands) // len(seen.pan)
-        shared = self.enter_pan(self.cast(seen.pan)).repeat_interleave(count, 0)
+        shared = self.enter_pan(_lined(self.cast(seen.pan)))
         number = self.enter_constants(seen.constants.to(shared.dtype))
-        x = functional.relu(self.enter(self.cast(seen.bands)) + shared + number[:, :, None, None])
+        x = self.enter(_lined(self.cast(seen.bands)))
+        x = _plus(_plus(x, number[:, :, None, None]).unflatten(0, (-1, count)), shared[:, None]).flatten(0, 1)
+        x = functional.relu_(x)
         for k, layer in enumerate(self.body):
-            y = functional.relu(layer(x))
+            y = functional.relu_(layer(x))
             if k % 2 == 0 and k // 2 < len(self.context):
-                mean = y.unflatten(0, (-1, count)).mean(1)
-                y = y + self.context[k // 2](mean).repeat_interleave(count, 0)
-            x = x + y
+                bands = y.unflatten(0, (-1, count))
+                # A reduction over the outer dimension is many times slower than a chain of sums.
+                mean = reduce(torch.add, bands.unbind(1)) / count
+                y = _plus(bands, self.context[k // 2](mean)[:, None]).flatten(0, 1)
+            x = _plus(x, y)
         return x
 
     def _shuffled(self, x: Tensor, pair: Pair) -> Float[Tensor, "bC m H W"]:
@@ -285,6 +317,16 @@ class Universal(Network):
         top, left = (start % 2 for start in pair.origin)
         height, width = pair.exp.shape[-2:]
         return functional.pixel_shuffle(x, 2)[..., top : top + height, left : left + width]
+
+
+def _plus(x: Tensor, y: Tensor) -> Tensor:
+    """The sum; in the memory of `x` where no gradient will ask for it."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
+def _lined(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Channels last where the layers are run without gradients: what follows keeps it."""
+    return x if torch.is_grad_enabled() else x.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

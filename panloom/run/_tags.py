@@ -9,7 +9,7 @@ from panloom.types import Sensor, Window
 
 METHOD, OPTIONS, SETTINGS, SEED = "PANLOOM_METHOD", "PANLOOM_OPTIONS", "PANLOOM_SETTINGS", "PANLOOM_SEED"
 
-#: Keywords of `panloom.run.sharpen.sharpen` that say which scene is read and what is written, with their defaults.
+#: Keywords of `panloom.run.sharpen.sharpen` that say what is read and what bytes are written, with their defaults.
 DEFAULTS: Mapping[str, object] = {
     "sensor": None,
     "bands": None,
@@ -26,6 +26,7 @@ DEFAULTS: Mapping[str, object] = {
     "nodata": None,
     "creation": None,
     "overviews": False,
+    "precision": "auto",
 }
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from panloom.compute import Policy, out_of_memory, to_device
+from panloom.compute import Policy, fused, out_of_memory
 from panloom.errors import PanloomError
 from panloom.pair import Fuser
 from panloom.scene import Loaded, Scene
@@ -126,9 +126,8 @@ def _finish(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Po
 
 
 def _computed(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: Policy, loaded: Loaded) -> Done:
-    fused = fuser(to_device(loaded.pair, policy.device)).cpu()
     ratio = scene.grid.ratio
-    image = trim(in_order(scene, fused, loaded), tile, ratio).contiguous()
+    image = in_order(scene, fused(fuser, loaded.pair, tile, ratio, policy), loaded, tile).contiguous()
     valid = None if loaded.valid is None else trim(loaded.valid, tile, ratio)[0]
     dn = scene.units.to_dn(image)[0]
     clipped = numbers.clipped(dn, valid)
@@ -145,12 +144,12 @@ def _computed(scene: Scene, fuser: Fuser, numbers: Numbers, tile: Tile, policy: 
     )
 
 
-def in_order(scene: Scene, fused: Tensor, loaded: Loaded) -> Tensor:
-    """Fused and passed-through bands in output order."""
+def in_order(scene: Scene, core: Float[Tensor, "1 C H W"], loaded: Loaded, tile: Tile) -> Float[Tensor, "1 N H W"]:
+    """Fused and passed-through bands of a tile's core in output order."""
     if loaded.passed is None:
-        return fused
+        return core
     order = torch.tensor(scene.sharp + scene.rest).argsort()
-    return torch.cat([fused, loaded.passed], 1)[:, order]
+    return torch.cat([core, trim(loaded.passed, tile, scene.grid.ratio)], 1)[:, order]
 
 
 def _count(where: Tensor | None, tile: Tile, ratio: int) -> int:
