@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
+from panloom.run.resolve import card_of
 from panloom.types import Sensor, Window
 
 METHOD, OPTIONS, SETTINGS, SEED = "PANLOOM_METHOD", "PANLOOM_OPTIONS", "PANLOOM_SETTINGS", "PANLOOM_SEED"
+WEIGHTS = "PANLOOM_WEIGHTS_SHA256"
 
 #: Keywords of `panloom.run.sharpen.sharpen` that say what is read and what bytes are written, with their defaults.
 DEFAULTS: Mapping[str, object] = {
@@ -38,16 +40,18 @@ def made_by(method: str, options: Mapping[str, object] | None, settings: Mapping
         options: of the method.
         settings: keywords; those that change nothing in the file (threads, ...), or have their default, are left out.
 
-    >>> made = made_by("glp", {"gain": 2, "form": "x"}, {"extent": "ms", "bands": [3, "red"], "edge": "fill"})
+    >>> made = made_by("gs", {"gain": 2, "form": "x"}, {"extent": "ms", "bands": [3, "red"], "edge": "fill"})
     >>> [made[name] for name in (METHOD, OPTIONS, SETTINGS, SEED)]
-    ['glp', 'form=x,gain=2', 'bands=3,red; extent=ms', '0']
+    ['gs', 'form=x,gain=2', 'bands=3,red; extent=ms', '0']
     """
     said = {name: settings.get(name) for name in DEFAULTS}
     said = {name: value for name, value in said.items() if value not in (None, {}, DEFAULTS[name])}
     if isinstance(said.get("sensor"), str):
         said["sensor"] = PurePath(str(said["sensor"])).name  # equal files have equal tags wherever they lie
+    card = card_of(method)
     return {
         METHOD: method,
+        **({} if card is None else {WEIGHTS: card.sha256}),
         OPTIONS: ",".join(f"{name}={value}" for name, value in sorted((options or {}).items())) or "none",
         SETTINGS: "; ".join(f"{name}={_word(value)}" for name, value in said.items()) or "none",
         SEED: str(settings.get("seed", 0)),

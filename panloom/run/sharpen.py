@@ -21,7 +21,7 @@ from panloom.run._tiles import Done, finish
 from panloom.run._tuning import outlook, precision_tag, tuned
 from panloom.run.cite import citations
 from panloom.run.report import Registration, Report, peak_megabytes
-from panloom.run.resolve import DEFAULT, resolve
+from panloom.run.resolve import DEFAULT, resolve, trained_ratios
 from panloom.scene import Opened, Scene, environment, open_scene, registered
 from panloom.scene.geometry import Extent
 from panloom.scene.writer import GeoTiffWriter
@@ -295,8 +295,9 @@ def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
         MethodError: it does not.
     """
     traits, grid = fuser.traits, scene.grid
-    if traits.ratios is not None and grid.ratio not in traits.ratios:
-        known = ", ".join(map(str, traits.ratios))
+    ratios = trained_ratios(method) if traits.ratios is None else traits.ratios
+    if ratios is not None and grid.ratio not in ratios:
+        known = ", ".join(map(str, ratios))
         raise MethodError(f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}")
     if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
         have = ", ".join(b.name for b in scene.sensor.bands)

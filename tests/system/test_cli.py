@@ -17,7 +17,9 @@ from panloom import classical, sensors
 from panloom.cli import main
 from panloom.run.resolve import DEFAULT
 
-COMMANDS = ["sharpen", "info", "methods", "sensors", "demo", "batch", "evaluate", "compare", "bench", "cite"]
+COMMANDS = [
+    "sharpen", "info", "methods", "sensors", "demo", "batch", "evaluate", "compare", "bench", "cite", "train", "weights"
+]  # fmt: skip
 
 
 def test_commands():

@@ -14,6 +14,7 @@ from system_tools import call, done, fails, pixels, told, try_sharpen
 
 from panloom import networks, weights
 from panloom.cli import main
+from panloom.run._tags import made_by
 
 COMMANDS = {"list", "show", "verify", "path", "import", "export"}
 
@@ -194,3 +195,19 @@ def test_a_file_without_a_card(small, tmp_path):
     safetensors.torch.save_file(network().state_dict(), tmp_path / "net.safetensors")
     result = try_sharpen(small, tmp_path / "out.tif", "--method", tmp_path / "net.safetensors")
     fails(result, 1, "has no card", "panloom weights import")
+
+
+def test_weights_of_another_ratio_are_named(checkpoint, small, tmp_path):
+    done(call("weights", "import", checkpoint, "--tag", "two", "--licence", "MIT", "--ratio", "2"))
+    result = try_sharpen(small, tmp_path / "out.tif", "--method", "fusionnet.two")
+    fails(result, 2, "fusionnet.two works at ratio 2, and this scene has ratio 4")
+
+
+def test_other_weights_of_the_same_name_are_no_run_to_go_on_with(checkpoint, small, tmp_path):
+    done(call("weights", "import", checkpoint, "--tag", "mine", "--licence", "MIT"))
+    before = made_by("fusionnet.mine", {}, {})
+    torch.save({key: value + 1 for key, value in network().state_dict().items()}, checkpoint)
+    done(call("weights", "import", checkpoint, "--tag", "mine", "--licence", "MIT", "--overwrite"))
+    after = made_by("fusionnet.mine", {}, {})
+    assert before != after
+    assert before.keys() == after.keys() == made_by("gs", {}, {}).keys() | {"PANLOOM_WEIGHTS_SHA256"}
