@@ -100,12 +100,19 @@ class AutoModules(SphinxDirective):
         for inner in _public_modules(module):
             title = f"``{inner.__name__}``"
             lines += ["", title, "-" * len(title), "", f".. automodule:: {inner.__name__}", "   :members:"]
+            borrowed = self._borrowed(inner)
+            lines += [f"   :exclude-members: {', '.join(borrowed)}"] * bool(borrowed)
         return self.parse_text_to_nodes("\n".join(lines) + "\n", allow_section_headings=True)
 
     @staticmethod
     def _exported(module: ModuleType) -> list[str]:
         items = ((name, getattr(module, name)) for name in getattr(module, "__all__", []))
         return [name for name, item in items if inspect.isclass(item) or inspect.isroutine(item)]
+
+    def _borrowed(self, module: ModuleType) -> list[str]:
+        """Names that a module exports and another one describes."""
+        homes = {name: _home(getattr(module, name)) for name in self._exported(module)}
+        return [name for name, home in homes.items() if not f"{module.__name__}.".startswith(f"{home}.")]
 
 
 class AutoNames(SphinxDirective):

@@ -88,8 +88,8 @@ class Settings:
     real_pan: float = 0.6
     gamma: float = 1.3
     gain: tuple[float, float] = (0.18, 0.42)
-    truth_gain: tuple[float, float, float] = (0.03, 0.5, 0.85)
-    pan_gain: tuple[float, float, float] = (0.03, 0.6, 0.5)
+    truth_gain: tuple[float, float, float] = (0.03, 0.5, 0.7)
+    pan_gain: tuple[float, float, float] = (0.03, 0.4, 0.5)
     shift: tuple[float, float] = (0.2, 0.6)
     haze: float = 0.3
     ms_noise: float = 0.02

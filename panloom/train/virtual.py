@@ -47,7 +47,7 @@ def for_any_sensor(
         options=options,
         source=VirtualSensors(_truths(f"universal.{tag}", data, without)),
         objective=Supervised("relative", border=6),
-        steps=45_000,
+        steps=40_000,
         optimizer=Adam(2e-3, betas=(0.9, 0.98), weight_decay=1e-3),
         schedule=Cosine(warmup=100, final=0.01),
         clip=1.0,
