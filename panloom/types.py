@@ -178,6 +178,7 @@ class Traits:
         tiling: "exact" (tile equals whole) or "whole" (one tile only).
         additive: the method commutes with adding a constant to every image (ratio methods do not).
         stochastic: the method draws noise.
+        images: memory that a tile needs while it is fused, in float32 images of all bands and PAN.
         cite: keys of `panloom/references.toml`.
     """
 
@@ -188,4 +189,5 @@ class Traits:
     tiling: Literal["exact", "whole"] = "exact"
     additive: bool = False
     stochastic: bool = False
+    images: int = 8
     cite: tuple[str, ...] = ()

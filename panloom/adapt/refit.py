@@ -24,7 +24,7 @@ from panloom.adapt._fit import Fitted, Report, Settings, fit
 from panloom.adapt._random import RandomFeatures
 from panloom.adapt._registry import adapter, free_method
 from panloom.errors import MethodError
-from panloom.networks import Network
+from panloom.networks import IMAGES, Network
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 
@@ -166,7 +166,7 @@ class RandomRefit:
     @property
     def traits(self) -> Traits:
         """Facts for the machinery; the halo is known after `prepare`."""
-        return Traits(halo=self.ready.halo if self.ready else USUAL_REACH, cite=("panloom",))
+        return Traits(halo=self.ready.halo if self.ready else USUAL_REACH, images=IMAGES, cite=("panloom",))
 
     @property
     def report(self) -> Report:

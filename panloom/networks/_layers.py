@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from panloom.errors import MethodError
+from panloom.networks._network import IMAGES
 from panloom.pair import Pair
 from panloom.types import Traits
 
@@ -42,7 +43,13 @@ class AnyRatio:
     @property
     def traits(self) -> Traits:
         """Facts for the machinery."""
-        return Traits(bands=self.bands, halo=-(-self.reach // self.ratio), additive=self.additive, cite=self.cite)
+        return Traits(
+            bands=self.bands,
+            halo=-(-self.reach // self.ratio),
+            additive=self.additive,
+            images=IMAGES,
+            cite=self.cite,
+        )
 
 
 class Residual(nn.Module):

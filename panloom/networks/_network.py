@@ -12,6 +12,10 @@ from torch import Generator, Tensor, nn
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 
+#: Memory of a tile of 512 x 512 pixels and four bands, measured on the networks here (see `Traits.images`); a network
+#: that needs more says so.
+IMAGES = 32
+
 
 @dataclass(frozen=True)
 class SourceStatistics:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from panloom.networks._layers import draw, positive
-from panloom.networks._network import Network
+from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
 from panloom.pair import Pair
 from panloom.types import Traits
@@ -102,7 +102,7 @@ class LAGNet(Network):
     @property
     def traits(self) -> Traits:
         """Facts for the machinery."""
-        return Traits(bands=self.bands, tiling="whole", cite=("jin2022",))
+        return Traits(bands=self.bands, tiling="whole", images=2 * IMAGES, cite=("jin2022",))
 
     def features(self, pair: Pair) -> Float[Tensor, "b 32 H W"]:
         """After the last residual block."""

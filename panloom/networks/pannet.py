@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from panloom.networks._layers import BLOCKS, Residual, draw, positive, residual_keys
-from panloom.networks._network import Network
+from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
 from panloom.pair import Pair
 from panloom.types import Traits
@@ -73,6 +73,7 @@ class PanNet(Network):
             bands=self.bands,
             halo=max(by_ms, by_pan),
             additive=True,
+            images=IMAGES,
             cite=("yang2017", "deng2022"),
         )
 

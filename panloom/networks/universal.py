@@ -29,7 +29,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from panloom.errors import MethodError
-from panloom.networks._network import Network
+from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
 from panloom.optics import physical
 from panloom.optics.moments import Moments, survey
@@ -177,7 +177,7 @@ class Universal(Network):
     @property
     def traits(self) -> Traits:
         """Facts for the machinery; the halo is known after `prepare`."""
-        return Traits(ratios=tuple(range(2, 9)), halo=self.reach, additive=False, cite=("panloom",))
+        return Traits(ratios=tuple(range(2, 9)), halo=self.reach, images=IMAGES, cite=("panloom",))
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Universal:
         """The network with the statistics of a scene."""

@@ -306,13 +306,13 @@ def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
 
 
 def _tile_megabytes(opened: Opened, fuser: Fuser, size: int) -> float:
-    """Working memory of one tile: about eight images of its bands and PAN, halo included."""
+    """Working memory of one tile, halo included."""
     scene = opened.scene
     if fuser.traits.tiling == "whole":
         height, width = scene.grid.height, scene.grid.width
     else:
         height = width = size + 2 * fuser.traits.halo * scene.grid.ratio
-    return height * width * (len(scene.bands) + 1) * opened.pixel_bytes * 8 / 2**20
+    return height * width * (len(scene.bands) + 1) * opened.pixel_bytes * fuser.traits.images / 2**20
 
 
 def _policy(opened: Opened, fuser: Fuser, call: _Call, size: int) -> Policy:
