@@ -53,10 +53,11 @@ def show(example: Example, axes: Sequence[Axes], title: str, order: Sequence[int
 
 
 # %%
-# Four panels in a row are one instrument: truth, PAN, MS as recorded, MS interpolated (EXP). What is drawn: ratio, bands
-# (some of the land's, or mixes of them), MTF gains, where the MS samples lie, how sharp PAN is, where it looks and what
-# it responds to, noise, rounding. Bands of such an instrument have no wavelengths, so the colours are those of its first
-# three. The MTF gains are those that a network is told; the true ones differ a little, as they do from a data sheet.
+# Four panels in a row are one instrument: truth, PAN, MS as recorded, MS interpolated (EXP). What is drawn: ratio,
+# bands (some of the land's, or mixes of them), MTF gains, where the MS samples lie, how sharp PAN is, where it looks
+# and what it responds to, noise, rounding. Bands of such an instrument have no wavelengths, so the colours are those of
+# its first three. The MTF gains are those that a network is told; the true ones differ a little, as they do from a data
+# sheet.
 
 source = VirtualSensors(truths)
 figure, axes_of_all = plt.subplots(4, 8, figsize=(11, 6.2), layout="constrained")

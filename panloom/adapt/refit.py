@@ -5,7 +5,7 @@ Ours; no publication. The scene is degraded once more by its own MTF at its true
 weights of features, so a ridge regression finds these at once, without steps and learning rates:
 
     X = X0 + sum_f w_f F_f (3 x 3 neighbours) + a_b h + c_b h exp_b / P_low + d_b exp_b + constant
-    minimise  mean |X(degraded scene) - MS|^2 + kappa mean |D(X) - MS|^2 + ridge |w|^2      for every band
+    minimise  mean (X(degraded scene) - MS)^2 + kappa mean (D(X) - MS)^2 + ridge sum w^2      for every band
 
 with X0 the frozen output, F the features before the network's last layer, P_low = EXP(D(PAN)) and h = PAN - P_low.
 The ridge of the network's features is chosen by cross-validation over a checkerboard of blocks, and the frozen output

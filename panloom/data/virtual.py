@@ -94,7 +94,7 @@ class Settings:
     haze: float = 0.3
     ms_noise: float = 0.02
     pan_noise: float = 0.03
-    told: float = 0.03
+    told: float = 0.015
     quantised: float = 0.3
     sensor: Sensor | None = None
     odd: float = 0.2

@@ -32,7 +32,7 @@ from panloom.errors import MethodError
 from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
 from panloom.optics import physical
-from panloom.optics.moments import Moments, survey
+from panloom.optics.moments import Moments, some
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.tiling import blocks
 from panloom.types import Traits, Window
@@ -48,6 +48,12 @@ SHRINK = 0.02
 
 #: Values beyond this many deviations are cut: what a network saw in training ends there.
 LIMIT = 8.0
+
+#: Numbers about the scene that each band is told.
+CONSTANTS = 7
+
+#: Share of the variance below which an octave is empty.
+TINY = 1e-9
 
 #: Weights of the four details before training: a mean of the classical methods.
 START = (0.25, 0.35, 0.25, 0.15)
@@ -80,6 +86,10 @@ class Look:
         slope: of the regression of each band on that intensity.
         explained: share of PAN's variance that the intensity explains.
         sharpness: log10 of the share of PAN's detail that lies in its finest octave.
+        mismatch: log10 of the share of the intensity's variance that lies in the finest octave of the MS grid, less
+            that of PAN there. Both went through the same optics, so it tells how much softer or sharper than PAN the
+            bands were before.
+        fine_slope: of the regression of each band on PAN in that octave, in deviations of band and PAN.
     """
 
     mean: Float[Tensor, "n C 1 1"]
@@ -91,10 +101,12 @@ class Look:
     slope: Float[Tensor, "n C 1 1"]
     explained: Float[Tensor, "n 1 1 1"]
     sharpness: Float[Tensor, "n 1 1 1"]
+    mismatch: Float[Tensor, "n 1 1 1"]
+    fine_slope: Float[Tensor, "n C 1 1"]
 
     @staticmethod
-    def of(moments: Moments, sharpness: float) -> Look:
-        """From the moments of PAN and MS on the MS grid; float64."""
+    def of(moments: Moments, finest: Moments, sharpness: float) -> Look:
+        """From the moments of PAN and MS on the MS grid, of all of them and of their finest octave; float64."""
         deviation = moments.std
         std = _divisor(deviation)
         related = moments.covariance / torch.outer(std, std)
@@ -103,6 +115,11 @@ class Look:
         with_intensity = between @ weights
         variance = float(weights @ with_intensity)
         slope = with_intensity / variance if variance > 0 else torch.zeros_like(with_intensity)
+        fine = finest.comoment / max(finest.count - 1, 1) / torch.outer(std, std)
+        fine_pan, fine_intensity = float(fine[0, 0]), float(weights @ fine[1:, 1:] @ weights)
+        known = fine_pan > TINY and fine_intensity > TINY * variance and variance > 0
+        mismatch = math.log10(fine_intensity / variance / fine_pan) if known else 0.0
+        fine_slope = fine[0, 1:] / fine_pan if known else correlation
 
         def column(values: Tensor) -> Tensor:
             return values.reshape(1, -1, 1, 1)
@@ -117,6 +134,8 @@ class Look:
             slope=column(slope),
             explained=column(weights @ correlation),
             sharpness=column(torch.tensor(sharpness, dtype=std.dtype)),
+            mismatch=column(torch.tensor(mismatch, dtype=std.dtype)).clamp(-1, 1),
+            fine_slope=column(fine_slope).clamp(-3, 3),
         )
 
     @staticmethod
@@ -146,7 +165,7 @@ class _Seen:
     details: Float[Tensor, "b C 4 H W"]
     bands: Float[Tensor, "bC 20 h2 w2"]
     pan: Float[Tensor, "b 10 h2 w2"]
-    constants: Float[Tensor, "bC 5"]
+    constants: Float[Tensor, "bC 7"]
 
 
 @network("universal")
@@ -168,7 +187,7 @@ class Universal(Network):
         self.reach = 0
         self.enter = nn.Conv2d(4 * DETAILS + 4, width, 3, padding=1)
         self.enter_pan = nn.Conv2d(10, width, 3, padding=1, bias=False)
-        self.enter_constants = nn.Linear(5, width, bias=False)
+        self.enter_constants = nn.Linear(CONSTANTS, width, bias=False)
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
         self.context = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in range(depth // 2))
         self.expand = nn.Conv2d(width, 4 * maps, 1)
@@ -184,7 +203,9 @@ class Universal(Network):
         ready = super().prepare(scene, rng)
         assert isinstance(ready, Universal)
         energies = [_energies(_detail(pair)[1]) for pair in scene.sample(SAMPLES, SAMPLE_SIZE, rng)]
-        ready.look = Look.of(survey(scene), _sharpness(energies))
+        looks = [(Moments.of(block), Moments.of(_finest(block))) for block in scene.survey()]
+        whole, finest = (reduce(Moments.merge, column) for column in zip(*looks, strict=True))
+        ready.look = Look.of(some(whole), finest, _sharpness(energies))
         gains = [band.mtf_nyquist for band in scene.sensor.bands]
         ready.reach = self._reach(scene.grid.ratio, gains, scene.grid.phase)
         return ready
@@ -274,7 +295,8 @@ class Universal(Network):
         low, detail = _detail(pair)
         rough = functional.avg_pool2d(pair.valid.float(), pair.ratio) == 1
         rows = zip(low.split(1), pair.ms.split(1), rough.split(1), detail.split(1), strict=True)
-        looks = [Look.of(Moments.of(Reduced(p, m, v)), _sharpness([_energies(d)])) for p, m, v, d in rows]
+        items = [(Reduced(p, m, v), _sharpness([_energies(d)])) for p, m, v, d in rows]
+        looks = [Look.of(Moments.of(item), Moments.of(_finest(item)), sharpness) for item, sharpness in items]
         return Look.stack(looks).to(pair.exp)
 
     def _see(self, pair: Pair) -> _Seen:
@@ -373,6 +395,15 @@ def _detail(pair: Pair) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 H 
     return low, pair.pan - physical.interpolate(low, pair.ratio, pair.phase)
 
 
+def _finest(block: Reduced) -> Reduced:
+    """PAN and MS less their means over 3 x 3 pixels."""
+
+    def passed(x: Tensor) -> Tensor:
+        return x - functional.avg_pool2d(physical.replicate(x, 1, 1, 1, 1), 3, 1)
+
+    return Reduced(passed(block.pan), passed(block.ms), block.valid)
+
+
 def _energies(detail: Float[Tensor, "b 1 H W"]) -> tuple[float, float]:
     """Mean square of the detail, and of its finest octave."""
     height, width = (n - n % 2 for n in detail.shape[-2:])
@@ -394,12 +425,13 @@ def _modulated(pair: Pair, detail: Float[Tensor, "b 1 H W"], look: Look) -> Floa
     return torch.where(look.pan_mean > 0, detail * ratio / _divisor(look.std), torch.zeros_like(pair.exp))
 
 
-def _constants(pair: Pair, look: Look) -> Float[Tensor, "bC 5"]:
-    """Correlation, share of PAN explained, log2 of the ratio, MTF gain, sharpness of PAN."""
+def _constants(pair: Pair, look: Look) -> Float[Tensor, "bC 7"]:
+    """Correlation, share of PAN explained, log2 of the ratio, MTF gain, sharpness, mismatch, slope in fine detail."""
     batch, bands = pair.ms.shape[:2]
     gains = torch.tensor(_gains(pair), dtype=pair.exp.dtype, device=pair.exp.device).view(1, -1, 1, 1)
     ratio = torch.full_like(look.explained, math.log2(pair.ratio) - 1.5)
     columns = [look.correlation, look.explained, ratio, (gains - 0.3) * 5, look.sharpness + 1]
+    columns += [10 * look.mismatch, look.fine_slope - look.correlation]
     return torch.cat([c.expand(batch, bands, 1, 1) for c in columns], 3).flatten(0, 1).flatten(1)
 
 
