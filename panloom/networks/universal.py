@@ -1,4 +1,4 @@
-"""universal: one network for any sensor: any number of bands, ratios 2 to 8, any gain, offset and bit depth.
+"""universal: one network for any sensor: any number of bands, ratios 2 to 8, any gain and bit depth.
 
 Published: nothing; this is panloom's own design. Known parts it stands on: GLP, GSA and HPM details (see
 `panloom.classical`), weights shared over bands with a context pooled over them (Deep Sets, Zaheer et al., NeurIPS
@@ -6,8 +6,11 @@ Published: nothing; this is panloom's own design. Known parts it stands on: GLP,
 
 Physics first. Four classical details are made for every band; the network, which sees only quantities without units,
 predicts how much of each is true where (gains), and a small remainder. Images are handled in units of each band's own
-deviation in the scene, so the result follows gain and offset of the data exactly. One step of spectral back-projection
-ends it: the result, seen through the band's MTF at the true phase, is brought towards the MS that was recorded.
+deviation in the scene, so the result follows the gain of the data exactly; one detail is a ratio and sees offsets. The
+network is told how the finest octave of the MS grid compares in MS and in PAN there: both went through the same optics,
+so it shows whether the bands were softer or sharper than PAN before, which no pixel of PAN alone can tell. One step of
+spectral back-projection ends it: the result, seen through the band's MTF at the true phase, is brought towards the MS
+that was recorded.
 
     out = exp + std_b * (w . z_b)        z_b = [gains * details, free maps, details, 1]
     out = out + U(ms - D(out))           D: the MTF at the pair's phase, U: cubic interpolation at that phase

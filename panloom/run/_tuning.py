@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import torch
 
-from panloom.compute import Policy, Tuned, holds_network, tune, wanted
+from panloom.compute import Policy, Tuned, holds_network, out_of_memory, tune, wanted
+from panloom.errors import PanloomError
 from panloom.pair import Fuser, Pair
 from panloom.scene import Scene
 from panloom.tiling import plan, tile_size
@@ -24,6 +25,7 @@ def tuned(scene: Scene, fuser: Fuser, precision: str, policy: Policy, seed: int)
 
     Raises:
         OptionError: no such precision.
+        PanloomError: memory ran out.
     """
 
     def tile() -> tuple[Pair, Window]:
@@ -37,7 +39,12 @@ def tuned(scene: Scene, fuser: Fuser, precision: str, policy: Policy, seed: int)
     def samples() -> Iterable[Pair]:
         return scene.sample(SAMPLES, SAMPLE_SIZE, torch.Generator().manual_seed(seed))
 
-    return tune(fuser, precision, policy, tile, samples)
+    try:
+        return tune(fuser, precision, policy, tile, samples)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise PanloomError(f"memory ran out while the network was tried ({error}); close other programs") from error
 
 
 def precision_tag(fuser: Fuser, precision: str, policy: Policy) -> dict[str, str]:

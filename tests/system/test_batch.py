@@ -165,9 +165,10 @@ def test_results_of_other_settings_are_named(tmp_path, settings, said):
 def test_another_seed_is_named_and_what_changes_nothing_is_not(tmp_path):
     write(tmp_path / "in" / "a")
     pairs = find(tmp_path / "in", tmp_path / "out")
-    run(pairs, sharpen=ONE)
-    assert run(pairs, settings={"threads": 2, "memory": 4096, "creation": {}}).outcomes[0].note is None
-    other = run(pairs, settings={"seed": 3}, options={"form": "physical"}).outcomes[0].note
+    run(pairs, sharpen=ONE, method="gsa")
+    same = {"threads": 2, "memory": 4096, "creation": {}}
+    assert run(pairs, method="gsa", settings=same).outcomes[0].note is None
+    other = run(pairs, method="gsa", settings={"seed": 3}, options={"form": "physical"}).outcomes[0].note
     assert "other options (none, not form=physical) and other seed (0, not 3)" in other
 
 

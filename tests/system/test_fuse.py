@@ -45,11 +45,12 @@ def test_kinds_of_arrays(arrays, method):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.float32, torch.float64])
 def test_tensors(arrays, dtype):
     pan, ms = (torch.from_numpy((a // 8).astype("int16")).to(dtype) for a in arrays)
-    result = fuse(pan, ms)
+    result = fuse(pan, ms, method="gsa")
     assert isinstance(result, torch.Tensor)
     assert result.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert not result.is_inference()
-    assert np.allclose(result.numpy(), fuse(pan.to(torch.float32).numpy(), ms.to(torch.float32).numpy()), atol=1e-2)
+    single = (x.to(torch.float32).numpy() for x in (pan, ms))
+    assert np.allclose(result.numpy(), fuse(*single, method="gsa"), atol=1e-2)
     (result.requires_grad_() * 2).sum().backward()  # an ordinary tensor, that autograd takes
 
 

@@ -58,6 +58,7 @@ def test_json_is_all_that_stands_on_standard_output(small, tmp_path):
 
 def test_what_is_as_it_should_be_is_no_warning(small, tmp_path):
     words = ("sharpen", *small.words, tmp_path / "out.tif", "--overwrite", "--sharpen", "red,green,blue")
+    words += ("--method", "gsa")
     seen = outside(*words, "--report", tmp_path / "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
     passed, filled = report["notes"]

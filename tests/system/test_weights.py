@@ -15,6 +15,7 @@ from system_tools import call, done, fails, pixels, told, try_sharpen
 from panloom import networks, weights
 from panloom.cli import main
 from panloom.run._tags import made_by
+from panloom.weights import _store
 
 COMMANDS = {"list", "show", "verify", "path", "import", "export"}
 
@@ -22,6 +23,7 @@ COMMANDS = {"list", "show", "verify", "path", "import", "export"}
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PANLOOM_WEIGHTS", str(tmp_path / "own"))
+    monkeypatch.setattr(_store, "SHIPPED", tmp_path / "nothing")
     return tmp_path / "own"
 
 

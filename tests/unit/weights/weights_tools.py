@@ -9,6 +9,7 @@ import torch
 
 from panloom import networks, weights
 from panloom.networks import Network, SourceStatistics
+from panloom.weights import _store
 
 SOURCE = SourceStatistics((0.2, 0.25, 0.3), (0.05, 0.06, 0.07), 0.27, 0.08)
 
@@ -50,6 +51,7 @@ def full_card() -> weights.Card:
 
 
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder of weights, one for each test; it does not exist yet."""
+    """The user's folder of weights, one for each test; it does not exist yet. Nothing comes with the package."""
+    monkeypatch.setattr(_store, "SHIPPED", tmp_path / "nothing")
     monkeypatch.setenv("PANLOOM_WEIGHTS", str(tmp_path / "own"))
     return tmp_path / "own"
