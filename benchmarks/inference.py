@@ -5,7 +5,8 @@
 The jobs run in turn, A B C A B C ..., each in a process of its own, so that its peak memory is its own. Every process
 makes the same image and the same network; what is timed is the network, from a pair in memory to an image in memory
 ("eager", "tuned"), and `panloom.fuse` from arrays to an array, EXP and statistics included ("fuse"). Inside a process
-the run is repeated and the least time counts. PSNR is against "eager float32", at full scale.
+the run is repeated and the least time counts. PSNR is against "eager float32", at full scale,
+on the first 1024 x 1024 pixels.
 
 `--weights` names trained weights (`network.tag` or a file); without them the layers are as drawn, seeded.
 """

@@ -202,9 +202,7 @@ def main() -> None:
     scoring = commands.add_parser("score")
     scoring.add_argument("pairs", type=Path)
     scoring.add_argument("out", type=Path)
-    scoring.add_argument(
-        "--methods", default="universal.open,universal.open-small,universal.open+refit,random+refit,regression"
-    )
+    scoring.add_argument("--methods", default=",".join(METHODS))
     scoring.add_argument("--ratios", default="3,6")
     drawing = commands.add_parser("table")
     drawing.add_argument("out", type=Path)

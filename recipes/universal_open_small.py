@@ -23,4 +23,6 @@ def recipe(data: Path | None) -> Recipe:
         raise OptionError("universal.open-small learns from a folder of free imagery: give it with --data")
     splits = open_splits(data, WATCHED)
     looks = Development(Watched(splits.watched()), every=3000)
-    return for_any_sensor("open-small", {"width": 24, "depth": 4, "maps": 16}, data, splits.names("development"), looks)
+    return for_any_sensor(
+        "open-small", {"width": 24, "depth": 4, "maps": 16}, data, splits.names("development"), looks, steps=20_000
+    )

@@ -1,4 +1,4 @@
-"""Ridge regression of all bands from sums of products, in float64."""
+"""Ridge regression of all bands from sums of products; those of a tile in its type, all that follows in float64."""
 
 from __future__ import annotations
 

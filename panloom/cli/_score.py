@@ -12,7 +12,7 @@ from rich.table import Table
 
 from panloom.cli._console import bar, err, out
 from panloom.cli._words import COMPUTE, JSON, QUIET, SCENE, SETTINGS, List, given_options
-from panloom.run._default import DEFAULT
+from panloom.run._default import ANY_RATIO, DEFAULT
 
 if TYPE_CHECKING:
     from panloom.run.bench import Bench
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from panloom.run.reading import Reading
 
 #: Compared unless others are named: the zero line, and methods that most tables hold.
-USUAL = f"exp,brovey,gsa,bdsd-pc,mtf-glp-hpm,{DEFAULT}"
+USUAL = f"exp,brovey,gsa,bdsd-pc,mtf-glp-hpm,{ANY_RATIO},{DEFAULT}"
 
 _METHODS = click.option(
     "--methods",

@@ -262,7 +262,9 @@ def _measure(forms: Mapping[str, Fuser], device: torch.device, pair: Pair, core:
     whole = Window(0, 0, *trial.exp.shape[-2:])
     seconds = {kind: _seconds(Tuned(form, Mode(kind), device), trial, whole) for kind, form in forms.items()}
     kind = min(seconds, key=lambda name: seconds[name])
-    sides = {side: _seconds(Tuned(forms[kind], Mode(kind, side), device), pair, core) for side in SIDES}
+    # A method that needs the whole scene has no parts to choose from.
+    tried = SIDES if forms[kind].traits.tiling == "exact" else SIDES[:1]
+    sides = {side: _seconds(Tuned(forms[kind], Mode(kind, side), device), pair, core) for side in tried}
     side = min(sides, key=lambda length: sides[length])
     rate = pair.ms.shape[1] * core.height * core.width / sides[side] / 1e6
     return {

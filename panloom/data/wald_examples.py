@@ -136,6 +136,8 @@ def _grouped(pairs: Sequence[Recorded], size: int, form: wald.Form) -> list[_Gro
     for (sensor, ratio), members in sorts.items():
         side = min(size, *(n for pair in members for n in _truth_shape(pair)))
         side -= side % ratio
+        if not side:
+            raise OptionError(f"size {size} must be {ratio} or more: one MS pixel at ratio {ratio}")
         grounds = tuple(ground for pair in members if len((ground := _ground(pair, side, form)).corners))
         if grounds:
             groups.append(_Group(sensor, ratio, side, grounds))

@@ -64,5 +64,5 @@ def build(name: str, options: Mapping[str, int | float | str | bool]) -> Network
     """
     try:
         return get(name)(**options)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # whatever the layers say of a wrong number
         raise MethodError(f"{name} cannot be made with {dict(options)}: {error}") from error

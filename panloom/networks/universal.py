@@ -22,12 +22,12 @@ memory; `features` gives all maps, which an adapter can weigh anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -38,7 +38,7 @@ from panloom.optics import physical
 from panloom.optics.moments import Moments, some
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.tiling import blocks
-from panloom.types import Traits, Window
+from panloom.types import Tile, Traits, Window
 
 #: The details: PAN above the MTF by correlation, above the intensity by regression, by local slope, by modulation.
 DETAILS = 4
@@ -71,8 +71,11 @@ FADED = 0.6
 #: Pixels of the half grid along a side of a block that is run at once: what is in work fits the processor's cache.
 BLOCK = 128
 
-#: Pairs that `prepare` looks at to see how sharp PAN is, and MS pixels along their sides.
-SAMPLES, SAMPLE_SIZE = 8, 48
+#: Windows along each axis that `prepare` looks at to see how sharp PAN is, at most, and MS pixels along their sides.
+SAMPLES, SAMPLE_SIZE = 3, 48
+
+#: What is told of a PAN without detail: about what others have.
+USUAL_SHARPNESS = -0.45
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,7 @@ class Universal(Network):
         """The network with the statistics of a scene."""
         ready = super().prepare(scene, rng)
         assert isinstance(ready, Universal)
-        energies = [_energies(_detail(pair)[1]) for pair in scene.sample(SAMPLES, SAMPLE_SIZE, rng)]
+        energies = [_energies(_detail(pair)[1], pair.valid) for pair in _spread(scene)]
         looks = [(Moments.of(block), Moments.of(_finest(block))) for block in scene.survey()]
         whole, finest = (reduce(Moments.merge, column) for column in zip(*looks, strict=True))
         ready.look = Look.of(some(whole), finest, _sharpness(energies))
@@ -297,8 +300,8 @@ class Universal(Network):
             return self.look.to(pair.exp)
         low, detail = _detail(pair)
         rough = functional.avg_pool2d(pair.valid.float(), pair.ratio) == 1
-        rows = zip(low.split(1), pair.ms.split(1), rough.split(1), detail.split(1), strict=True)
-        items = [(Reduced(p, m, v), _sharpness([_energies(d)])) for p, m, v, d in rows]
+        rows = zip(low.split(1), pair.ms.split(1), rough.split(1), detail.split(1), pair.valid.split(1), strict=True)
+        items = [(Reduced(p, m, v), _sharpness([_energies(d, f)])) for p, m, v, d, f in rows]
         looks = [Look.of(Moments.of(item), Moments.of(_finest(item)), sharpness) for item, sharpness in items]
         return Look.stack(looks).to(pair.exp)
 
@@ -407,17 +410,30 @@ def _finest(block: Reduced) -> Reduced:
     return Reduced(passed(block.pan), passed(block.ms), block.valid)
 
 
-def _energies(detail: Float[Tensor, "b 1 H W"]) -> tuple[float, float]:
-    """Mean square of the detail, and of its finest octave."""
+def _spread(scene: SceneLike) -> Iterator[Pair]:
+    """Windows at even places of a scene; of a small one all of it."""
+    rows, cols = scene.grid.cells
+    height, width = min(SAMPLE_SIZE, rows), min(SAMPLE_SIZE, cols)
+    down, across = (min(-(-n // SAMPLE_SIZE), SAMPLES) for n in (rows, cols))
+    for row in range(down):
+        for col in range(across):
+            top, left = (rows - height) * row // max(down - 1, 1), (cols - width) * col // max(across - 1, 1)
+            window = Window(top, left, height, width)
+            yield scene.read(Tile(0, window.scaled(scene.grid.ratio), window))
+
+
+def _energies(detail: Float[Tensor, "b 1 H W"], valid: Bool[Tensor, "b 1 H W"]) -> tuple[float, float]:
+    """Sums of squares of the finest octave of the detail, and of all of it, over blocks of 2 x 2 valid pixels."""
     height, width = (n - n % 2 for n in detail.shape[-2:])
-    even = detail[..., :height, :width]
+    even, known = detail[..., :height, :width], valid[..., :height, :width]
     coarse = functional.interpolate(functional.avg_pool2d(even, 2), scale_factor=2)
-    return float((even - coarse).square().mean()), float(even.square().mean())
+    known = functional.interpolate((functional.avg_pool2d(known.float(), 2) == 1).float(), scale_factor=2)
+    return float(((even - coarse).square() * known).sum()), float((even.square() * known).sum())
 
 
 def _sharpness(energies: list[tuple[float, float]]) -> float:
     fine, whole = (sum(column) for column in zip(*energies, strict=True)) if energies else (0.0, 0.0)
-    return math.log10(fine / whole) if fine > 0 else 0.0
+    return math.log10(fine / whole) if fine > 0 else USUAL_SHARPNESS
 
 
 def _modulated(pair: Pair, detail: Float[Tensor, "b 1 H W"], look: Look) -> Float[Tensor, "b C H W"]:

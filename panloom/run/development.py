@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
+from torch import nn
 
 from panloom.compute import Policy
 from panloom.data.pairs import Recorded
@@ -34,7 +35,7 @@ class Watched:
     """
 
     def __init__(self, pairs: Sequence[Recorded], threads: int = 1) -> None:
-        self._pairs, self._policy = pairs, Policy.in_memory("cpu", threads)
+        self._pairs, self._threads = pairs, threads
 
     def __call__(self, net: Fuser) -> Mapping[str, float]:
         """The score of each protocol: less than 1 is better than the yardstick."""
@@ -55,7 +56,10 @@ class Watched:
 
     def _ergas(self, problem: Problem, fuser: Fuser) -> float:
         ready = fuser.prepare(problem.scene, torch.Generator().manual_seed(0))
-        image = whole(problem.scene, ready, self._policy)[None].double() * problem.full_scale
+        # A network that is being trained stays on the device that trains it.
+        device = next(fuser.parameters()).device if isinstance(fuser, nn.Module) else "cpu"
+        policy = Policy.in_memory(str(device), self._threads)
+        image = whole(problem.scene, ready, policy)[None].double() * problem.full_scale
         assert problem.truth is not None  # both protocols have one
         assert problem.truth_valid is not None
         valid = torch.isfinite(image).all(1, keepdim=True) & problem.truth_valid

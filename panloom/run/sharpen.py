@@ -15,6 +15,7 @@ import torch
 from panloom.compute import Policy, Tuned, each, processors, torch_threads, wanted
 from panloom.errors import MethodError, OptionError
 from panloom.pair import Fuser
+from panloom.run._default import ANY_RATIO
 from panloom.run._output import Settled, Target, look, open_writer, refuse, settle
 from panloom.run._tags import made_by
 from panloom.run._tiles import Done, finish
@@ -298,7 +299,9 @@ def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
     ratios = trained_ratios(method) if traits.ratios is None else traits.ratios
     if ratios is not None and grid.ratio not in ratios:
         known = ", ".join(map(str, ratios))
-        raise MethodError(f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}")
+        raise MethodError(
+            f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}; {ANY_RATIO} works at any"
+        )
     if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
         have = ", ".join(b.name for b in scene.sensor.bands)
         raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")

@@ -57,14 +57,18 @@ class Held:
     seed: int = 1
 
     def __call__(self, net: Network) -> dict[str, float]:
-        """Geometric means: "ergas" and "sam", and "ergas/exp", ERGAS over that of interpolation alone."""
+        """Geometric means: "ergas", "ergas/exp" (ERGAS over that of interpolation alone), and "sam".
+
+        One band has no angle: "sam" is left out where an example has no more.
+        """
         device = next(net.parameters()).device
-        found = defaultdict(float)
+        found: dict[str, list[float]] = defaultdict(list)
         for index in range(self.examples):
             batch = self.source(stream(self.seed, "held", index))
             image, pair = net(to_device(batch.pair, device)).to(batch.truth.device), batch.pair
             ergas = ERGAS(image, batch.truth, pair.valid, ratio=pair.ratio)
-            found["ergas"] += math.log(ergas)
-            found["ergas/exp"] += math.log(ergas / ERGAS(pair.exp, batch.truth, pair.valid, ratio=pair.ratio))
-            found["sam"] += math.log(SAM(image, batch.truth, pair.valid))
-        return {name: math.exp(total / self.examples) for name, total in found.items()}
+            found["ergas"].append(math.log(ergas))
+            found["ergas/exp"].append(math.log(ergas / ERGAS(pair.exp, batch.truth, pair.valid, ratio=pair.ratio)))
+            if batch.truth.shape[1] > 1:
+                found["sam"].append(math.log(SAM(image, batch.truth, pair.valid)))
+        return {name: math.exp(sum(logs) / len(logs)) for name, logs in found.items()}

@@ -29,6 +29,7 @@ def for_any_sensor(
     data: Path | None,
     without: Collection[str],
     development: Development | None,
+    steps: int,
 ) -> Recipe:
     """A recipe for `universal`.
 
@@ -38,6 +39,7 @@ def for_any_sensor(
         data: folder of free imagery, see `panloom.data.open_truths`.
         without: names of pairs that are not learned from, because they are looked at.
         development: progress to show.
+        steps: updates of the weights.
 
     Raises:
         OptionError: no data.
@@ -47,7 +49,7 @@ def for_any_sensor(
         options=options,
         source=VirtualSensors(_truths(f"universal.{tag}", data, without)),
         objective=Supervised("relative", border=6),
-        steps=30_000,
+        steps=steps,
         optimizer=Adam(2e-3, betas=(0.9, 0.98), weight_decay=1e-3),
         schedule=Cosine(warmup=100, final=0.01),
         clip=1.0,

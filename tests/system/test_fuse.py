@@ -111,14 +111,14 @@ def test_nodata_and_nan(arrays):
     pan, ms = pan.copy(), ms.copy()
     pan[:20, :20] = 0
     ms[:, 12:, 15:] = 0
-    marked = fuse(pan, ms, nodata=0)
+    marked = fuse(pan, ms, nodata=0, precision="float32")
     missing = np.isnan(marked)
     assert missing[:, :20, :20].all()
     assert missing[:, 54:, 66:].all()
     assert not missing[:, 22:44, 22:56].any()
     pan, ms = (np.where(a == 0, np.nan, a).astype("float32") for a in (pan, ms))
     pan[0, 0], ms[:, 15, 19] = np.inf, -np.inf
-    assert np.allclose(fuse(pan, ms), marked, equal_nan=True, atol=1e-2)
+    assert np.allclose(fuse(pan, ms, precision="float32"), marked, equal_nan=True, atol=1e-2)
 
 
 def test_units_do_not_matter(arrays):

@@ -219,10 +219,10 @@ def test_threads_do_not_change_a_bit(monkeypatch):
     draw = np.random.default_rng(0)
     pan, ms = draw.random((320, 320), np.float32), draw.random((4, 80, 80), np.float32)
     for precision in ("float32", "bfloat16"):
-        one, three = (engine.fuse(pan, ms, precision=precision, threads=n) for n in (1, 3))
+        one, three = (engine.fuse(pan, ms, method="exp", precision=precision, threads=n) for n in (1, 3))
         assert np.array_equal(one, three)
     with pytest.raises(OptionError, match="precision"):
-        engine.fuse(pan, ms, precision="half")
+        engine.fuse(pan, ms, method="exp", precision="half")
 
 
 def test_a_tuned_network_can_be_prepared_again():

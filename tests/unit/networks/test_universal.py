@@ -175,3 +175,40 @@ def test_bands_of_equal_numbers_give_equal_results(net):
     same = replace(same, sensor=replace(same.sensor, bands=(band, band)))
     out = fuse(net, same)
     torch.testing.assert_close(out[:, 0], out[:, 1], **TIGHT)
+
+
+def test_no_data_does_not_change_how_sharp_pan_is(net):
+    """A scene of which a corner is missing has the numbers of the rest, not those of what was continued."""
+    whole = scene()
+    pair = read(whole)
+    valid = torch.ones_like(pair.valid)
+    valid[..., 40:, 30:] = False
+    pan = torch.where(valid, pair.pan, 0.0)
+    ms_valid = valid[..., ::4, ::4].expand(-1, 3, -1, -1)
+    part = array_scene(
+        pan, pair.ms, sensor=whole.sensor, phase=(1.5, 1.5), full_scale=1.0, pan_valid=valid, ms_valid=ms_valid
+    )
+    looks = []
+    for of in (whole, part):
+        ready = net.prepare(of, torch.Generator().manual_seed(0))
+        assert isinstance(ready, Universal)
+        assert ready.look is not None
+        looks.append(ready.look)
+    assert float(looks[0].sharpness) == pytest.approx(float(looks[1].sharpness), abs=0.1)
+
+
+def test_what_a_softer_band_does_to_the_mismatch(net):
+    """Bands softer than PAN before the optics are told apart from bands as sharp as PAN."""
+    found = []
+    for softness in (None, 0.05):
+        rng = torch.Generator().manual_seed(7)
+        land = torch.rand(1, 1, 160, 160, generator=rng, dtype=F64) + 0.5
+        bands = land if softness is None else physical.degrade(land, [softness], 1, (0.0, 0.0))
+        ms = physical.degrade(bands.expand(-1, 3, -1, -1), [0.3], 4, (1.5, 1.5))
+        of = array_scene(land, ms, sensor=scene().sensor, phase=(1.5, 1.5), full_scale=1.0)
+        ready = net.prepare(of, torch.Generator().manual_seed(0))
+        assert isinstance(ready, Universal)
+        assert ready.look is not None
+        found.append(float(ready.look.mismatch))
+    assert abs(found[0]) < 0.1
+    assert found[1] < found[0] - 0.02
