@@ -1,6 +1,6 @@
 """Networks of virtual sensors against the classical shelf, on held-out virtual scenes of the same sensor.
 
-    python benchmarks/virtual.py DATA > virtual.md
+    python benchmarks/virtual.py DATA [--sensor NAME ...] > virtual.md
 
 DATA is the folder of free imagery (docs/data.md). The scenes are made from *validation* imagery (Landsat validation
 pairs and held-out columns of Sentinel-2; no drawn land, no shapes) by the generator that training used, with the same
@@ -84,12 +84,13 @@ def geometric(values: list[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--sensor", choices=list(SENSORS), action="append")
     given = parser.parse_args()
     torch.set_num_threads(1)
     print("| virtual sensor | method | ERGAS over the best classical | worst |")
     print("|---|---|---|---|")
-    for sensor, tag in SENSORS.items():
-        print("\n".join(rows(given.data, sensor, tag)), flush=True)
+    for sensor in given.sensor or SENSORS:
+        print("\n".join(rows(given.data, sensor, SENSORS[sensor])), flush=True)
 
 
 if __name__ == "__main__":

@@ -184,7 +184,10 @@ def _look(columns: Columns, sample: Sequence[Pair], settings: Settings) -> tuple
     if flat:
         text = f"constant bands are not fitted to the scene: {', '.join(flat)}"
         warnings.warn(text, PanloomWarning, stacklevel=4)
-    source = columns.base.network.source if columns.base.network is not None and settings.renormalise else None
+    network = columns.base.network
+    # A network for any number of bands found the scale of the scene itself, in `prepare`, on the scene's own values.
+    fixed = network is not None and network.traits.bands is not None and settings.renormalise
+    source = network.source if network is not None and fixed else None
     bridge = Bridge.of(source, known) if source is not None else None
     base = replace(columns.base, bridge=bridge)
     return replace(columns, base=base, pan_mean=known.pan_mean), known.std.square() * varies

@@ -15,7 +15,7 @@ from typing import Literal
 
 from panloom.errors import PanloomError, ResumeError, SceneError
 from panloom.run._aside import make_folder, write_text
-from panloom.run._tags import METHOD, OPTIONS, SEED, SETTINGS, made_by
+from panloom.run._tags import METHOD, OPTIONS, SEED, SETTINGS, WEIGHTS, made_by
 from panloom.run.pairing import Job, Pairs, find
 from panloom.run.report import Report, versions
 from panloom.run.resolve import DEFAULT
@@ -220,12 +220,9 @@ def _note(standing: Raster, wanted: Mapping[str, str]) -> str | None:
     elif made[METHOD] != wanted[METHOD]:
         what = f"{made[METHOD]}, not with {wanted[METHOD]}"
     else:
-        kinds = {OPTIONS: "options", SETTINGS: "settings", SEED: "seed"}
-        other = [
-            f"other {kind} ({made.get(tag, 'none')}, not {wanted[tag]})"
-            for tag, kind in kinds.items()
-            if made.get(tag, "none") != wanted[tag]
-        ]
+        kinds = {WEIGHTS: "weights", OPTIONS: "options", SETTINGS: "settings", SEED: "seed"}
+        pairs = {kind: (made.get(tag, "none"), wanted.get(tag, "none")) for tag, kind in kinds.items()}
+        other = [f"other {kind} ({has}, not {wants})" for kind, (has, wants) in pairs.items() if has != wants]
         if not other:
             return None
         what = " and ".join(other)

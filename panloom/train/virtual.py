@@ -98,7 +98,7 @@ def imitation(network: str, sensor: str, tag: str, data: Path | None, without: C
         options={"bands": len(known.bands)},
         source=VirtualSensors(_truths(f"{network}.{tag}", data, without), Settings(sensor=known, batch=2)),
         objective=Supervised("relative", border=6),
-        steps=2500,
+        steps=20_000,
         optimizer=Adam(1e-3),
         schedule=Cosine(warmup=100, final=0.01),
         clip=1.0,
