@@ -158,7 +158,7 @@ MACHINE = _options(
         type=click.Choice(["auto", "float32", "bfloat16"]),
         default="auto",
         show_default=True,
-        help="Of networks; auto: bfloat16 where it is faster and its error small.",
+        help="Of networks; auto: bfloat16 where the hardware has it and its error is small.",
     ),
     _shared(
         "--memory", type=click.IntRange(1), default=2048, show_default=True, metavar="MB", help="Memory to stay below."

@@ -115,6 +115,6 @@ def to_device(pair: Pair, device: torch.device) -> Pair:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: Python's, CUDA's, or that of torch's CPU allocator."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -106,7 +106,8 @@ def _filled(state: Mapping[str, Tensor], name: str, options: dict[str, int | flo
         subnormal = (single != 0) & (single.abs() < torch.finfo(torch.float32).tiny)
         weights[_moved(key, _table(name))] = single.masked_fill(subnormal, 0)
         flushed += int(subnormal.sum())
-    network = build(name, options)
+    with torch.random.fork_rng(devices=[]):  # the draw of first weights must not move the caller's generator
+        network = build(name, options)
     network.load_state_dict(weights)
     return Published(name, options, network, flushed)
 

@@ -52,6 +52,9 @@ SHRINK = 0.02
 #: Values beyond this many deviations are cut: what a network saw in training ends there.
 LIMIT = 8.0
 
+#: MS pixels of halo said as long as no scene is known: ratio 2 and the usual MTF.
+USUAL_REACH = 12
+
 #: Numbers about the scene that each band is told.
 CONSTANTS = 7
 
@@ -186,11 +189,14 @@ class Universal(Network):
 
     def __init__(self, width: int = 48, depth: int = 5, maps: int = 32) -> None:
         super().__init__()
-        if maps % (2 * DETAILS):
-            raise MethodError(f"maps must be a multiple of {2 * DETAILS}; given: {maps}")
+        if width < 1 or depth < 0 or maps < 1 or maps % (2 * DETAILS):
+            raise MethodError(
+                f"universal needs a width of 1 or more, a depth of 0 or more and maps in a multiple of {2 * DETAILS}; "
+                f"given: {width}, {depth}, {maps}"
+            )
         self.maps, self.channels = maps, maps + DETAILS + 1
         self.look: Look | None = None
-        self.reach = 0
+        self.reach = USUAL_REACH
         self.enter = nn.Conv2d(4 * DETAILS + 4, width, 3, padding=1)
         self.enter_pan = nn.Conv2d(10, width, 3, padding=1, bias=False)
         self.enter_constants = nn.Linear(CONSTANTS, width, bias=False)

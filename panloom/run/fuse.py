@@ -22,7 +22,7 @@ from panloom.run.resolve import DEFAULT, resolve
 from panloom.run.sharpen import check_fits
 from panloom.scene import Scene, array_scene
 from panloom.tiling import plan, tile_size, trim
-from panloom.types import Sensor, Tile, corner_phase
+from panloom.types import Sensor, Tile, bit_range, corner_phase
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -57,9 +57,10 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
         phase: "corner" (both images start at the same corner), or (row, col) in PAN pixels at which MS sample (0, 0)
             is centred.
         nodata: number that marks invalid pixels in both; NaN and infinity are always invalid.
-        full_scale: the number that becomes 1 inside; None: the largest valid number. It changes no classical result.
+        full_scale: the number that becomes 1 inside; None: 1 where no number is larger, else that of the sensor, else
+            the 2^n - 1 that holds the largest number. It changes no classical result and none of `universal`.
         device: "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one).
-        precision: of networks: "float32", "bfloat16", or "auto" (bfloat16 where the hardware has it, it is faster, and
+        precision: of networks: "float32", "bfloat16", or "auto" (bfloat16 where the hardware has it and
             its PSNR against float32 on samples of the scene is at least 60 dB at full scale).
         threads: tiles computed at once; None: one per processor.
         seed: of everything random.
@@ -156,7 +157,7 @@ def _scene(
         phase=(centred, centred) if phase == "corner" else phase,
         pan_valid=None if bool(pan_valid.all()) else pan_valid[None],
         ms_valid=None if bool(ms_valid.all()) else ms_valid[None],
-        full_scale=full_scale or _largest(sharp, pan_valid, spectral, ms_valid),
+        full_scale=full_scale or _full_scale(sensor, _largest(sharp, pan_valid, spectral, ms_valid)),
     )
 
 
@@ -186,6 +187,10 @@ def _valid(image: Tensor, nodata: float | None) -> Tensor:
     values = image.double()
     valid = torch.isfinite(values)
     return valid if nodata is None else valid & (values != nodata)
+
+
+def _full_scale(sensor: Sensor, largest: float) -> float:
+    return 1.0 if largest <= 1 else max(sensor.full_scale or 0.0, float(bit_range(largest)))
 
 
 def _largest(pan: Tensor, pan_valid: Tensor, ms: Tensor, ms_valid: Tensor) -> float:

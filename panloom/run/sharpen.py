@@ -136,7 +136,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         preview_bands: three bands (or one) of the quick look, names or numbers of the output; None: true colour where
             the bands allow it.
         device: "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one).
-        precision: of networks: "float32", "bfloat16", or "auto" (bfloat16 where the hardware has it, it is faster, and
+        precision: of networks: "float32", "bfloat16", or "auto" (bfloat16 where the hardware has it and
             its PSNR against float32 on samples of the scene is at least 60 dB at full scale).
         threads: tiles computed at once; None: one per processor.
         memory: MB that the process should stay below.

@@ -58,7 +58,7 @@ def for_any_sensor(
         card=Card(
             name=f"universal.{tag}",
             licence="Apache-2.0",
-            ratios=tuple(range(2, 9)),
+            ratios=(2, 3, 4, 5, 6, 8),
             data=f"{_DATA}, seen by virtual sensors",
             limits="Ratios 5, 6 and 8 were rare in training, 7 was not seen. PAN and MS must fit to a pixel of PAN.",
             cite=("panloom",),

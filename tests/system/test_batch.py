@@ -125,16 +125,17 @@ def test_all_is_done_anew_when_asked(source, tmp_path):
 def test_results_of_other_options_are_named(tmp_path):
     write(tmp_path / "in" / "a")
     pairs = find(tmp_path / "in", tmp_path / "out")
-    run(pairs, sharpen=ONE)
-    other = run(pairs, sharpen=ONE, options={"form": "physical"}).outcomes[0]
+    again = partial(run, pairs, sharpen=ONE, method="mtf-glp-cbd")
+    again()
+    other = again(options={"form": "physical"}).outcomes[0]
     assert other.status == "skipped"
     assert other.note == (
         "the result that is there was made with other options (none, not form=physical); --again replaces it"
     )
-    made = run(pairs, sharpen=ONE, options={"form": "physical"}, skip_done=False).outcomes[0]
+    made = again(options={"form": "physical"}, skip_done=False).outcomes[0]
     assert made.report.options == {"form": "physical"}
-    assert run(pairs, sharpen=ONE, options={"form": "physical"}).outcomes[0].note is None
-    assert "(form=physical, not none)" in run(pairs, sharpen=ONE).outcomes[0].note
+    assert again(options={"form": "physical"}).outcomes[0].note is None
+    assert "(form=physical, not none)" in again().outcomes[0].note
 
 
 @pytest.mark.parametrize(
