@@ -408,10 +408,16 @@ def _detail(pair: Pair) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 H 
 
 
 def _finest(block: Reduced) -> Reduced:
-    """PAN and MS less their means over 3 x 3 pixels."""
+    """PAN and MS less their means over the valid ones of 3 x 3 pixels."""
+
+    def mean(x: Tensor) -> Tensor:
+        return functional.avg_pool2d(physical.replicate(x, 1, 1, 1, 1), 3, 1)
+
+    share = mean(block.valid.to(block.ms.dtype)).clamp_min(1e-6)
 
     def passed(x: Tensor) -> Tensor:
-        return x - functional.avg_pool2d(physical.replicate(x, 1, 1, 1, 1), 3, 1)
+        known = torch.where(block.valid, x, torch.zeros_like(x))
+        return known - mean(known) / share
 
     return Reduced(passed(block.pan), passed(block.ms), block.valid)
 

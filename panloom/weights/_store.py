@@ -237,12 +237,12 @@ def save(net: Network, card: Card, folder: str | Path | None = None, *, overwrit
 
 
 def check_free(name: str, folder: Path, *, overwrite: bool) -> None:
-    """Refuse a name that is taken.
+    """Refuse a name that is taken: there, or in a folder that weights are looked for in, by what comes with panloom.
 
     Raises:
         WeightsError: it is.
     """
-    if folder != SHIPPED and (SHIPPED / f"{name}.toml").is_file():
+    if folder in folders()[1:] and (SHIPPED / f"{name}.toml").is_file():
         raise WeightsError(f"{name} comes with panloom; choose another tag")
     if (folder / f"{name}.toml").exists() and not overwrite:
         raise WeightsError(f"{folder / name}.toml is there already; choose another tag, or overwrite it")

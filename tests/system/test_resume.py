@@ -120,7 +120,7 @@ def test_resuming_something_else_is_refused(many, tmp_path, broken):
     before = {name: digest(tmp_path / name) for name in leftovers(tmp_path)}
     others = [
         {"method": "exp"},
-        {"options": {"form": "physical"}},
+        {"method": "gsa", "options": {"form": "physical"}},
         {"dtype": "float32"},
         {"nodata": 7},
         {"bands": ["1", "2", "3"]},

@@ -212,3 +212,29 @@ def test_what_a_softer_band_does_to_the_mismatch(net):
         found.append(float(ready.look.mismatch))
     assert abs(found[0]) < 0.1
     assert found[1] < found[0] - 0.02
+
+
+@pytest.mark.parametrize("rubbish", [0.0, 1e6, float("nan"), float("inf")])
+def test_what_stands_in_invalid_pixels_does_not_matter(net, rubbish):
+    whole = scene()
+    pair = read(whole)
+    valid = torch.ones_like(pair.valid)
+    valid[..., 40:, 30:] = False
+    ms_valid = valid[..., ::4, ::4].expand(-1, 3, -1, -1)
+
+    def ready(number: float) -> tuple[Universal, Pair]:
+        of = array_scene(
+            torch.where(valid, pair.pan, number),
+            torch.where(ms_valid, pair.ms, number),
+            sensor=whole.sensor,
+            phase=(1.5, 1.5),
+            full_scale=1.0,
+            pan_valid=valid,
+            ms_valid=ms_valid,
+        )
+        made = net.prepare(of, torch.Generator().manual_seed(0))
+        assert isinstance(made, Universal)
+        return made, read(of)
+
+    results = [fuse(*ready(number))[valid.expand(-1, 3, -1, -1)] for number in (0.5, rubbish)]
+    torch.testing.assert_close(results[0], results[1], **TIGHT)
