@@ -183,7 +183,7 @@ def test_too_few_words(words, fragment):
     assert result.exit_code == 2
 
 
-@pytest.mark.parametrize("words", [("--threads", "5000"), ("--memory", "99999999"), ("--memory", "600")], ids=" ".join)
+@pytest.mark.parametrize("words", [("--threads", "5000"), ("--memory", "99999999"), ("--memory", "800")], ids=" ".join)
 def test_large_numbers_are_harmless(small, out, words):
     done(sharpen(small, out, *words))
     assert out.exists()

@@ -10,6 +10,7 @@ from train_tools import Toy, recipe
 from panloom.networks import _registry
 from panloom.train import Development, Run, train
 
-_registry._NETWORKS["toy"] = Toy
-made = recipe(examples=2, development=Development(lambda net: {"one": 1.0}, 3))
-train(made, Run(Path(sys.argv[1]), device="cpu", threads=1))
+if __name__ == "__main__":
+    _registry._NETWORKS["toy"] = Toy
+    made = recipe(examples=2, development=Development(lambda net: {"one": 1.0}, 3))
+    train(made, Run(Path(sys.argv[1]), device="cpu", threads=1))
