@@ -134,7 +134,7 @@ def _block(
     shelf = [(geometric(relative(scores, pairs, protocol, m, "ergas"), groups), m) for m in classical.names()]
     single = min((pair for pair in shelf if math.isfinite(pair[0])), default=(math.nan, ""))
     rows = [single[1], *methods] if single[1] else list(methods)
-    lines = [f"#### {title}", "", "| method | ERGAS | worst | pairs better | SAM | Q2n |", "|---|---|---|---|---|---|"]
+    lines = [f"### {title}", "", "| method | ERGAS | worst | pairs better | SAM | Q2n |", "|---|---|---|---|---|---|"]
     for method in rows:
         ergas = relative(scores, pairs, protocol, method, "ergas")
         if not ergas:
@@ -171,7 +171,7 @@ def _q2n(scores: Scores, pairs: Sequence[str], protocol: str, method: str) -> fl
 
 def _full(scores: Scores, groups: dict[str, str], pairs: Sequence[str], methods: Sequence[str]) -> list[str]:
     """HQNR of both forms: mean within each sensor, then over the sensors."""
-    lines = ["#### full resolution", "", "| method | HQNR[K-LR], physical | HQNR[K-LR] |", "|---|---|---|"]
+    lines = ["### full resolution", "", "| method | HQNR[K-LR], physical | HQNR[K-LR] |", "|---|---|---|"]
     rows = []
     for method in [*classical.names(), *methods]:
         means = [_hqnr(scores, groups, pairs, method, index) for index in ("hqnr-physical", "hqnr")]
