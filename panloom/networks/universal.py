@@ -22,7 +22,8 @@ memory; `features` gives all maps, which an adapter can weigh anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -31,7 +32,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from panloom.errors import MethodError
+from panloom.errors import MethodError, PanloomWarning
 from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
 from panloom.optics import physical
@@ -77,6 +78,10 @@ BLOCK = 128
 #: Windows along each axis that `prepare` looks at to see how sharp PAN is, at most, and MS pixels along their sides.
 SAMPLES, SAMPLE_SIZE = 3, 48
 
+#: Mismatches that training drew (98 % of them); what lies beyond is less and less believed, and from twice that not at
+#: all: there the MTF gains are not those of the data.
+DRAWN = 0.15
+
 #: What is told of a PAN without detail: about what others have.
 USUAL_SHARPNESS = -0.45
 
@@ -99,6 +104,7 @@ class Look:
             that of PAN there. Both went through the same optics, so it tells how much softer or sharper than PAN the
             bands were before.
         fine_slope: of the regression of each band on PAN in that octave, in deviations of band and PAN.
+        suspicious: the mismatch is so large that the MTF gains may be wrong.
     """
 
     mean: Float[Tensor, "n C 1 1"]
@@ -112,6 +118,7 @@ class Look:
     sharpness: Float[Tensor, "n 1 1 1"]
     mismatch: Float[Tensor, "n 1 1 1"]
     fine_slope: Float[Tensor, "n C 1 1"]
+    suspicious: bool = False
 
     @staticmethod
     def of(moments: Moments, finest: Moments, sharpness: float) -> Look:
@@ -128,7 +135,8 @@ class Look:
         fine_pan, fine_intensity = float(fine[0, 0]), float(weights @ fine[1:, 1:] @ weights)
         known = fine_pan > TINY and fine_intensity > TINY * variance and variance > 0
         mismatch = math.log10(fine_intensity / variance / fine_pan) if known else 0.0
-        fine_slope = fine[0, 1:] / fine_pan if known else correlation
+        believed = min(max(2 - abs(mismatch) / DRAWN, 0.0), 1.0)
+        fine_slope = correlation + believed * (fine[0, 1:] / fine_pan - correlation) if known else correlation
 
         def column(values: Tensor) -> Tensor:
             return values.reshape(1, -1, 1, 1)
@@ -143,19 +151,21 @@ class Look:
             slope=column(slope),
             explained=column(weights @ correlation),
             sharpness=column(torch.tensor(sharpness, dtype=std.dtype)),
-            mismatch=column(torch.tensor(mismatch, dtype=std.dtype)).clamp(-1, 1),
+            mismatch=column(torch.tensor(mismatch * believed, dtype=std.dtype)),
+            suspicious=believed == 0,
             fine_slope=column(fine_slope).clamp(-3, 3),
         )
 
     @staticmethod
-    def stack(looks: Iterable[Look]) -> Look:
+    def stack(looks: Sequence[Look]) -> Look:
         """One row for each of them."""
         rows = [vars(look) for look in looks]
-        return Look(**{key: torch.cat([row[key] for row in rows]) for key in rows[0]})
+        joined = {key: torch.cat([row[key] for row in rows]) for key in rows[0] if key != "suspicious"}
+        return replace(looks[0], **joined)
 
     def to(self, like: Tensor) -> Look:
         """In the type and on the device of an image."""
-        return Look(**{key: value.to(like) for key, value in vars(self).items()})
+        return replace(self, **{key: value.to(like) for key, value in vars(self).items() if key != "suspicious"})
 
 
 @dataclass(frozen=True)
@@ -218,6 +228,13 @@ class Universal(Network):
         looks = [(Moments.of(block), Moments.of(_finest(block))) for block in scene.survey()]
         whole, finest = (reduce(Moments.merge, column) for column in zip(*looks, strict=True))
         ready.look = Look.of(some(whole), finest, _sharpness(energies))
+        if ready.look.suspicious:
+            warnings.warn(
+                "seen through the MTF that the sensor is said to have, PAN is much softer or sharper than the bands: "
+                "the gains may not be those of these data, and the result may overshoot; compare with mtf-glp-cbd",
+                PanloomWarning,
+                stacklevel=2,
+            )
         gains = [band.mtf_nyquist for band in scene.sensor.bands]
         ready.reach = self._reach(scene.grid.ratio, gains, scene.grid.phase)
         return ready

@@ -60,7 +60,11 @@ def for_any_sensor(
             licence="Apache-2.0",
             ratios=(2, 3, 4, 5, 6, 8),
             data=f"{_DATA}, seen by virtual sensors",
-            limits="Ratios 5, 6 and 8 were rare in training, 7 was not seen. PAN and MS must fit to a pixel of PAN.",
+            limits=(
+                "Ratios 5, 6 and 8 were rare in training, 7 was not seen. PAN and MS must fit to a pixel of PAN. Where "
+                "the MTF gains that are told are far from those of the data (MS made by block means, for one) it may "
+                "do worse than interpolation: it warns."
+            ),
             cite=("panloom",),
             dtype="float16",
         ),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from panloom import networks, sensors
-from panloom.errors import MethodError
+from panloom.errors import MethodError, PanloomWarning
 from panloom.networks.universal import Universal
 from panloom.optics import physical
 from panloom.optics.moments import survey
@@ -238,3 +238,18 @@ def test_what_stands_in_invalid_pixels_does_not_matter(net, rubbish):
 
     results = [fuse(*ready(number))[valid.expand(-1, 3, -1, -1)] for number in (0.5, rubbish)]
     torch.testing.assert_close(results[0], results[1], **TIGHT)
+
+
+def test_an_mtf_that_cannot_be_right_is_told_and_not_believed(net):
+    """MS that was only picked out of the land, without any optics, is far sharper than the MTF that is told."""
+    rng = torch.Generator().manual_seed(7)
+    land = torch.rand(1, 1, 160, 160, generator=rng, dtype=F64) + 0.5
+    land = physical.degrade(land, [0.05], 1, (0.0, 0.0))
+    ms = land[..., 1::4, 1::4].expand(-1, 3, -1, -1)
+    sensor = replace(scene().sensor, bands=tuple(replace(b, mtf_nyquist=0.2) for b in scene().sensor.bands))
+    of = array_scene(land, ms, sensor=sensor, phase=(1.0, 1.0), full_scale=1.0)
+    with pytest.warns(PanloomWarning, match="the gains may not be those"):
+        ready = net.prepare(of, torch.Generator().manual_seed(0))
+    assert isinstance(ready, Universal)
+    assert ready.look is not None
+    assert abs(float(ready.look.mismatch)) <= 0.15
