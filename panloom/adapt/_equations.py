@@ -13,7 +13,8 @@ from panloom.adapt import _physics
 from panloom.adapt._bridge import Bridge
 from panloom.adapt._head import EVERYWHERE, taps
 from panloom.adapt._ridge import Products, Roles, checkerboard
-from panloom.adapt._sample import Lowered, band_gains, cut, mean_gain, whole_cells
+from panloom.adapt._sample import Lowered, band_gains, mean_gain, whole_cells
+from panloom.compute import cut
 from panloom.networks import Network
 from panloom.optics import physical
 from panloom.pair import Pair

@@ -17,7 +17,8 @@ from panloom.adapt._bridge import Bridge
 from panloom.adapt._equations import Base, Columns, Scaling, patches, spectral, wald_folds
 from panloom.adapt._head import Kernel, Mix, merged
 from panloom.adapt._ridge import Products, Roles, solve, validate
-from panloom.adapt._sample import cut, lowered, places, statistics, tiles
+from panloom.adapt._sample import lowered, places, statistics, tiles
+from panloom.compute import cut
 from panloom.errors import PanloomWarning
 from panloom.networks import Network
 from panloom.optics.moments import ROUNDING

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-from typing import TypeVar
 
-from panloom.errors import MethodError, unknown
 from panloom.pair import Fuser
-
-Class = TypeVar("Class", bound=type)
+from panloom.registry import Class, Registry
 
 #: `cls(network, **options)` is a fuser whose `prepare` adapts a copy of the network to the scene.
 Adapter = Callable[..., Fuser]
 
-_ADAPTERS: dict[str, Adapter] = {}
-_FREE: dict[str, Callable[..., Fuser]] = {}
+_ADAPTERS: Registry[Adapter] = Registry("panloom.adapt", "adapter")
+_FREE: Registry[Callable[..., Fuser]] = Registry("panloom.adapt", "adapter")
 
 
 def adapter(name: str) -> Callable[[Class], Class]:
@@ -25,7 +20,7 @@ def adapter(name: str) -> Callable[[Class], Class]:
     Raises:
         ValueError: the name is taken.
     """
-    return _into(_ADAPTERS, name)
+    return _ADAPTERS.register(name)
 
 
 def free_method(name: str) -> Callable[[Class], Class]:
@@ -34,30 +29,12 @@ def free_method(name: str) -> Callable[[Class], Class]:
     Raises:
         ValueError: the name is taken.
     """
-    return _into(_FREE, name)
-
-
-def _into(registry: dict[str, Callable[..., Fuser]], name: str) -> Callable[[Class], Class]:
-    def register(cls: Class) -> Class:
-        if name in registry:
-            raise ValueError(f"two adapters are called {name!r}")
-        registry[name] = cls
-        return cls
-
-    return register
-
-
-def _load() -> None:
-    package = importlib.import_module("panloom.adapt")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"panloom.adapt.{module.name}")
+    return _FREE.register(name)
 
 
 def names() -> list[str]:
     """All adapters, sorted."""
-    _load()
-    return sorted(_ADAPTERS)
+    return sorted(_ADAPTERS.loaded())
 
 
 def get(name: str) -> Adapter:
@@ -66,13 +43,9 @@ def get(name: str) -> Adapter:
     Raises:
         MethodError: unknown name.
     """
-    _load()
-    if name not in _ADAPTERS:
-        raise MethodError(unknown("adapter", name, _ADAPTERS))
-    return _ADAPTERS[name]
+    return _ADAPTERS.find(name)
 
 
 def free() -> dict[str, Callable[..., Fuser]]:
     """Methods that need no trained network, by their complete names; each takes its options."""
-    _load()
-    return dict(sorted(_FREE.items()))
+    return dict(sorted(_FREE.loaded().items()))

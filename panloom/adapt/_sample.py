@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from panloom.compute import cut
 from panloom.optics import physical, wald
 from panloom.pair import Pair, SceneLike
 from panloom.types import Sensor, Tile, Window
@@ -41,21 +42,6 @@ def tiles(scene: SceneLike, count: int, rng: Generator) -> list[Pair]:
 def places(pairs: Sequence[Pair]) -> tuple[Window, ...]:
     """Where tiles lie on the scene's PAN grid."""
     return tuple(Window(*pair.origin, pair.pan.shape[-2], pair.pan.shape[-1]) for pair in pairs)
-
-
-def cut(pair: Pair, cells: Window) -> Pair:
-    """The part of a tile in a window of its own cells."""
-    r = pair.ratio
-    fine = (slice(cells.row * r, cells.row_end * r), slice(cells.col * r, cells.col_end * r))
-    coarse = (slice(cells.row, cells.row_end), slice(cells.col, cells.col_end))
-    return replace(
-        pair,
-        pan=pair.pan[(..., *fine)],
-        ms=pair.ms[(..., *coarse)],
-        exp=pair.exp[(..., *fine)],
-        valid=pair.valid[(..., *fine)],
-        origin=(pair.origin[0] + cells.row * r, pair.origin[1] + cells.col * r),
-    )
 
 
 def whole_cells(pair: Pair) -> Bool[Tensor, "b 1 h w"]:

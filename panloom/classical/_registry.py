@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-from typing import TypeVar
 
-from panloom.errors import MethodError, unknown
 from panloom.pair import Fuser
+from panloom.registry import Class, Registry
 
-Method = TypeVar("Method", bound=type)
-
-_METHODS: dict[str, Callable[..., Fuser]] = {}
+_METHODS: Registry[Callable[..., Fuser]] = Registry("panloom.classical", "method")
 
 
-def method(name: str) -> Callable[[Method], Method]:
+def method(name: str) -> Callable[[Class], Class]:
     """Class decorator: registers a fuser under a lower-case, hyphenated name.
 
     Raises:
         ValueError: the name is taken.
     """
-
-    def register(cls: Method) -> Method:
-        if name in _METHODS:
-            raise ValueError(f"two classical methods are called {name!r}")
-        _METHODS[name] = cls
-        return cls
-
-    return register
-
-
-def _load() -> dict[str, Callable[..., Fuser]]:
-    package = importlib.import_module("panloom.classical")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"panloom.classical.{module.name}")
-    return _METHODS
+    return _METHODS.register(name)
 
 
 def names() -> list[str]:
     """All classical methods, sorted."""
-    return sorted(_load())
+    return sorted(_METHODS.loaded())
 
 
 def get(name: str) -> Callable[..., Fuser]:
@@ -50,7 +30,4 @@ def get(name: str) -> Callable[..., Fuser]:
     Raises:
         MethodError: unknown name.
     """
-    methods = _load()
-    if name not in methods:
-        raise MethodError(unknown("method", name, methods))
-    return methods[name]
+    return _METHODS.find(name)

@@ -3,6 +3,7 @@
 from panloom.compute._device import Policy, out_of_memory, processors, to_device
 from panloom.compute._each import each, torch_threads
 from panloom.compute._memo import measurements, memo_file, processor_name
+from panloom.compute._parts import cut
 from panloom.compute._tune import (
     PRECISIONS,
     Mode,
@@ -21,6 +22,7 @@ __all__ = [
     "Policy",
     "Tuned",
     "converted",
+    "cut",
     "each",
     "fused",
     "has_bfloat16",

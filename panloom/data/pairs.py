@@ -24,6 +24,7 @@ from torch import Tensor
 
 from panloom import sensors
 from panloom.errors import SceneError
+from panloom.optics import wald
 from panloom.optics.continuation import extend
 from panloom.types import Band, Sensor, bit_range, corner_phase
 
@@ -129,6 +130,25 @@ def only(recorded: Recorded, bands: Sequence[int]) -> Recorded:
         sensor=replace(recorded.sensor, bands=tuple(recorded.sensor.bands[k] for k in pick)),
         ms=None if recorded.ms is None else recorded.ms[:, pick],
         truth=None if recorded.truth is None else recorded.truth[:, pick],
+    )
+
+
+def degraded(pair: Recorded, form: wald.Form) -> wald.Degraded:
+    """A pair at full resolution, degraded by its own ratio through its sensor's MTF.
+
+    Raises:
+        OptionError: MS is smaller than the ratio.
+    """
+    assert pair.ms is not None  # a pair without truth has one
+    return wald.degrade_pair(
+        pair.pan,
+        pair.ms,
+        pair.pan_valid,
+        pair.ms_valid,
+        gains=[band.mtf_nyquist for band in pair.sensor.bands],
+        pan_gain=pair.sensor.pan.mtf_nyquist,
+        phase=pair.phase,
+        form=form,
     )
 
 

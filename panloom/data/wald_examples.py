@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from panloom.data.example import Example
 from panloom.data.orientation import Orientation
-from panloom.data.pairs import Recorded, only
+from panloom.data.pairs import Recorded, degraded, only
 from panloom.errors import OptionError
 from panloom.optics import physical, wald
 from panloom.optics.continuation import extend
 from panloom.pair import Pair
-from panloom.types import Sensor
+from panloom.types import Sensor, corner_phase
 
 #: Share of a crop's pixels that must be valid.
 VALID = 0.75
@@ -153,21 +153,11 @@ def _truth_shape(pair: Recorded) -> tuple[int, int]:
 def _ground(pair: Recorded, size: int, form: wald.Form) -> _Ground:
     """PAN and truth on one grid, in float32."""
     if pair.truth is None:
-        assert pair.ms is not None  # a pair without truth has one
-        low = wald.degrade_pair(
-            pair.pan,
-            pair.ms,
-            pair.pan_valid,
-            pair.ms_valid,
-            gains=[band.mtf_nyquist for band in pair.sensor.bands],
-            pan_gain=pair.sensor.pan.mtf_nyquist,
-            phase=pair.phase,
-            form=form,
-        )
+        low = degraded(pair, form)
         pan, truth, pan_valid, truth_valid, phase = low.pan, low.truth, low.pan_valid, low.truth_valid, low.phase
     else:
         pan, truth, pan_valid, truth_valid = pair.pan, pair.truth, pair.pan_valid, pair.ms_valid
-        centre = float(pair.ratio // 2) if form == "toolbox" else (pair.ratio - 1) / 2
+        centre = float(pair.ratio // 2) if form == "toolbox" else corner_phase(pair.ratio)
         phase = (centre, centre)
     held = functional.avg_pool2d((pan_valid & truth_valid).double(), (size, 1), stride=1)
     share = functional.avg_pool2d(held, (1, size), stride=1)[0, 0]

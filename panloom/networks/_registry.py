@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
-from panloom.errors import MethodError, unknown
+from panloom.errors import MethodError
 from panloom.networks._network import Network
+from panloom.registry import Class, Registry
 
-Class = TypeVar("Class", bound=type[Network])
-
-_NETWORKS: dict[str, type[Network]] = {}
+_NETWORKS: Registry[type[Network]] = Registry("panloom.networks", "network")
 
 
 def network(name: str) -> Callable[[Class], Class]:
@@ -21,27 +17,12 @@ def network(name: str) -> Callable[[Class], Class]:
     Raises:
         ValueError: the name is taken.
     """
-
-    def register(cls: Class) -> Class:
-        if name in _NETWORKS:
-            raise ValueError(f"two networks are called {name!r}")
-        _NETWORKS[name] = cls
-        return cls
-
-    return register
-
-
-def _load() -> dict[str, type[Network]]:
-    package = importlib.import_module("panloom.networks")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"panloom.networks.{module.name}")
-    return _NETWORKS
+    return _NETWORKS.register(name)
 
 
 def names() -> list[str]:
     """All networks, sorted."""
-    return sorted(_load())
+    return sorted(_NETWORKS.loaded())
 
 
 def get(name: str) -> type[Network]:
@@ -50,10 +31,7 @@ def get(name: str) -> type[Network]:
     Raises:
         MethodError: unknown name.
     """
-    networks = _load()
-    if name not in networks:
-        raise MethodError(unknown("network", name, networks))
-    return networks[name]
+    return _NETWORKS.find(name)
 
 
 def build(name: str, options: Mapping[str, int | float | str | bool]) -> Network:

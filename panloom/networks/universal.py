@@ -317,11 +317,11 @@ class Universal(Network):
         wrong = pair.ms - physical.degrade(out, _gains(pair), pair.ratio, pair.phase)
         return out + physical.interpolate(wrong, pair.ratio, pair.phase, reach=CUBIC)
 
-    def _look(self, pair: Pair) -> Look:
-        """Of the scene, if `prepare` saw one, else of the items of the batch, each by itself."""
+    def _look(self, pair: Pair, pan: tuple[Tensor, Tensor] | None = None) -> Look:
+        """Of the scene, if `prepare` saw one, else of the items of the batch, each by itself; `pan`: from `_detail`."""
         if self.look is not None:
             return self.look.to(pair.exp)
-        low, detail = _detail(pair)
+        low, detail = pan or _detail(pair)
         rough = functional.avg_pool2d(pair.valid.float(), pair.ratio) == 1
         rows = zip(low.split(1), pair.ms.split(1), rough.split(1), detail.split(1), pair.valid.split(1), strict=True)
         items = [(Reduced(p, m, v), _sharpness([_energies(d, f)])) for p, m, v, d, f in rows]
@@ -329,8 +329,8 @@ class Universal(Network):
         return Look.stack(looks).to(pair.exp)
 
     def _see(self, pair: Pair) -> _Seen:
-        look = self._look(pair)
         low, detail = _detail(pair)
+        look = self._look(pair, (low, detail))
         std, pan_std = _divisor(look.std), _divisor(look.pan_std)
         e = (pair.exp - look.mean) / std
         q = (low - look.pan_mean) / pan_std

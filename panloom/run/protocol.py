@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from panloom.data.pairs import Recorded, only
+from panloom.data.pairs import Recorded, degraded, only
 from panloom.errors import OptionError
 from panloom.optics import wald
 from panloom.scene import Scene, array_scene
@@ -81,7 +81,7 @@ def at_ratio(pair: Recorded, ratio: int) -> Recorded:
     Raises:
         OptionError: MS is smaller than the pair's own ratio.
     """
-    low = _given(pair, "physical") if pair.truth is not None else _degraded(pair, "physical")
+    low = _given(pair, "physical") if pair.truth is not None else degraded(pair, "physical")
     return replace(
         pair,
         name=f"{pair.name}-ratio-{ratio}",
@@ -100,7 +100,7 @@ def _problem(pair: Recorded, protocol: Protocol) -> Problem:
     if protocol == "full":
         return _full(pair)
     form: wald.Form = "toolbox" if protocol == "wald-toolbox" else "physical"
-    low = _given(pair, form) if pair.truth is not None else _degraded(pair, form)
+    low = _given(pair, form) if pair.truth is not None else degraded(pair, form)
     scene = _scene(low.pan, low.ms, low.pan_valid, low.ms_valid, pair.sensor, low.phase, pair.full_scale)
     cut = CUT if min(low.truth.shape[-2:]) >= SMALL else 0
     return Problem(protocol, scene, low.truth, low.truth_valid, pair.full_scale, cut)
@@ -110,20 +110,6 @@ def _full(pair: Recorded) -> Problem:
     assert pair.ms is not None  # a pair without truth has one
     scene = _scene(pair.pan, pair.ms, pair.pan_valid, pair.ms_valid, pair.sensor, pair.phase, pair.full_scale)
     return Problem("full", scene, None, None, pair.full_scale, 0)
-
-
-def _degraded(pair: Recorded, form: wald.Form) -> wald.Degraded:
-    assert pair.ms is not None
-    return wald.degrade_pair(
-        pair.pan,
-        pair.ms,
-        pair.pan_valid,
-        pair.ms_valid,
-        gains=[band.mtf_nyquist for band in pair.sensor.bands],
-        pan_gain=pair.sensor.pan.mtf_nyquist,
-        phase=pair.phase,
-        form=form,
-    )
 
 
 def _given(pair: Recorded, form: wald.Form) -> wald.Degraded:
