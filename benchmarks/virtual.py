@@ -20,12 +20,12 @@ from panloom import classical, weights
 from panloom.compute import Policy
 from panloom.data.example import Example
 from panloom.data.truths import open_truths
-from panloom.data.virtual import Settings, VirtualSensors
+from panloom.data.virtual import VirtualSensors
 from panloom.metrics import ERGAS
 from panloom.run.fuse import whole
 from panloom.run.resolve import resolve
 from panloom.scene import Scene, array_scene
-from panloom.train import imitated
+from panloom.train import imitated, instrument
 
 #: Sensors whose networks are shipped, and their tags.
 SENSORS = {"quickbird": "qb-open", "worldview-2": "wv2-open", "worldview-3": "wv3-open"}
@@ -41,7 +41,7 @@ SEED = 20_000
 def scenes(data: Path, sensor: str) -> list[Example]:
     """Held-out scenes of a virtual sensor."""
     known = imitated(sensor)
-    settings = replace(Settings(sensor=known), ratios=((known.ratio, 1.0, SIDE),), leaves=0.0)
+    settings = replace(instrument(sensor), ratios=((known.ratio, 1.0, SIDE),), leaves=0.0)
     truths = [truth for truth in open_truths(data, held_out=True) if min(truth.image.shape[-2:]) >= 128]
     source = VirtualSensors(truths, settings)
     return [source(torch.Generator().manual_seed(SEED + number)) for number in range(SCENES)]

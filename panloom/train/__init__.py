@@ -8,7 +8,7 @@ from panloom.train.patches import Patches, patches
 from panloom.train.recipe import Adam, Cosine, Development, Objective, Recipe, Sgd, Stairs, load_recipe
 from panloom.train.run import Run
 from panloom.train.tensorboard import events
-from panloom.train.virtual import for_any_sensor, imitated, imitation
+from panloom.train.virtual import for_any_sensor, imitated, imitation, instrument
 
 __all__ = [
     "Adam",
@@ -27,6 +27,7 @@ __all__ = [
     "for_any_sensor",
     "imitated",
     "imitation",
+    "instrument",
     "load_recipe",
     "origin",
     "patches",
