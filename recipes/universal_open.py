@@ -23,4 +23,4 @@ def recipe(data: Path | None) -> Recipe:
         raise OptionError("universal.open learns from a folder of free imagery: give it with --data")
     splits = open_splits(data, WATCHED)
     looks = Development(Watched(splits.watched()), every=3000)
-    return for_any_sensor("open", {}, data, splits.names("development"), looks, steps=30_000)
+    return for_any_sensor("open", {}, data, splits.names("development"), looks, steps=70_000)

@@ -21,12 +21,14 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from panloom.data._gaps import grown, on_pan, recorded_cells
 from panloom.data._leaves import label_map
 from panloom.data.example import Example
 from panloom.data.procedural import pan_weights
 from panloom.data.truths import Truth
 from panloom.errors import OptionError
 from panloom.optics import physical
+from panloom.optics.continuation import continue_pan, extend
 from panloom.pair import Pair
 from panloom.types import Band, Sensor, corner_phase
 
@@ -66,6 +68,7 @@ class Settings:
         pan_noise: that of PAN.
         told: deviation of the MTF gain that the network is told from the true one.
         quantised: share of examples that are rounded to 8 to 12 bits.
+        gaps: share of examples with pixels that hold no data. A result counts up to a cell beyond the data of MS.
         sensor: a known instrument to imitate: its ratio, its MTF gains, its bands as the truth's bands of nearest
             wavelengths tell them, PAN as its range covers them. None: a new instrument in every draw.
         odd: largest share of a stranger in a band of the imitation.
@@ -73,11 +76,12 @@ class Settings:
     """
 
     ratios: tuple[tuple[int, float, int], ...] = (
-        (2, 0.28, 96),
-        (3, 0.13, 108),
+        (2, 0.25, 96),
+        (3, 0.12, 108),
         (4, 0.45, 128),
         (5, 0.04, 140),
-        (6, 0.06, 144),
+        (6, 0.08, 144),
+        (7, 0.02, 140),
         (8, 0.04, 160),
     )
     bands: tuple[tuple[int, float], ...] = ((1, 0.03), (2, 0.04), (3, 0.18), (4, 0.4), (6, 0.15), (8, 0.2))
@@ -96,6 +100,7 @@ class Settings:
     pan_noise: float = 0.03
     told: float = 0.015
     quantised: float = 0.3
+    gaps: float = 0.25
     sensor: Sensor | None = None
     odd: float = 0.2
     level: float = 0.15
@@ -191,8 +196,7 @@ class VirtualSensors:
         dice = _Dice(rng)
         tool = _instrument(dice, self.settings)
         shots = [_record(dice, self.settings, tool, self._drawn(dice, tool)) for _ in range(self.settings.batch)]
-        pan, ms, exp, truth = (torch.stack(parts) for parts in zip(*shots, strict=True))
-        valid = torch.ones_like(pan, dtype=torch.bool)
+        pan, ms, exp, truth, valid = (torch.stack(parts) for parts in zip(*shots, strict=True))
         return Example(Pair(pan, ms, exp, valid, tool.phase, tool.sensor), truth)
 
     def _drawn(self, dice: _Dice, tool: _Instrument) -> _Scene:
@@ -338,8 +342,10 @@ def _panchromatic(dice: _Dice, s: Settings, scene: _Scene, bands: Tensor) -> Flo
     return level * (mix / level) ** exponent
 
 
-def _record(dice: _Dice, s: Settings, tool: _Instrument, scene: _Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What the instrument makes of the land: PAN, MS, EXP and the truth, without the margins."""
+def _record(
+    dice: _Dice, s: Settings, tool: _Instrument, scene: _Scene
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What the instrument makes of the land: PAN, MS, EXP, the truth and what is valid, without the margins."""
     bands = _mixed(dice, s, scene, len(tool.gains))
     pan = _panchromatic(dice, s, scene, bands)
     softest, sharpest, share = s.truth_gain
@@ -358,10 +364,22 @@ def _record(dice: _Dice, s: Settings, tool: _Instrument, scene: _Scene) -> tuple
     if dice.happens(s.quantised):
         step = 2.0 ** -(8 + dice.below(5)) * float(truth.max())
         ms, pan = (torch.round(x / step) * step for x in (ms, pan))
+    valid = torch.ones_like(pan, dtype=torch.bool)
+    if dice.happens(s.gaps):
+        pan, ms, valid = _gappy(dice, tool.ratio, pan, ms)
     exp = physical.interpolate(ms[None], tool.ratio, tool.phase)[0]
     edge = MARGIN * tool.ratio
     inner = (..., slice(edge, -edge), slice(edge, -edge))
-    return pan[inner], ms[..., MARGIN:-MARGIN, MARGIN:-MARGIN], exp[inner], truth[inner]
+    return pan[inner], ms[..., MARGIN:-MARGIN, MARGIN:-MARGIN], exp[inner], truth[inner], valid[inner]
+
+
+def _gappy(dice: _Dice, ratio: int, pan: Tensor, ms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """PAN and MS with no data in some places, continued there as scenes do, and PAN pixels whose result counts."""
+    cells = recorded_cells(ms.shape[-1], dice.rng)
+    known = on_pan(grown(cells, dice.below(3)), ratio)
+    pan = continue_pan(pan[None], known, ratio)[0]
+    ms = extend(ms[None], cells.expand(1, *ms.shape))[0]
+    return pan, ms, (known & on_pan(grown(cells, 1), ratio))[0]
 
 
 def _offset(dice: _Dice, s: Settings) -> tuple[float, float]:

@@ -176,14 +176,14 @@ class _Seen:
         look: of the scene.
         details: the four details of each band on PAN's grid.
         bands: inputs of each band, on the half grid.
-        pan: inputs that all bands share, on the half grid.
+        pan: inputs that all bands share, on the half grid; the last is 1 where no data are.
         constants: numbers without place, of each band.
     """
 
     look: Look
     details: Float[Tensor, "b C 4 H W"]
     bands: Float[Tensor, "bC 20 h2 w2"]
-    pan: Float[Tensor, "b 10 h2 w2"]
+    pan: Float[Tensor, "b 11 h2 w2"]
     constants: Float[Tensor, "bC 7"]
 
 
@@ -208,7 +208,7 @@ class Universal(Network):
         self.look: Look | None = None
         self.reach = USUAL_REACH
         self.enter = nn.Conv2d(4 * DETAILS + 4, width, 3, padding=1)
-        self.enter_pan = nn.Conv2d(10, width, 3, padding=1, bias=False)
+        self.enter_pan = nn.Conv2d(11, width, 3, padding=1, bias=False)
         self.enter_constants = nn.Linear(CONSTANTS, width, bias=False)
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
         self.context = nn.ModuleList(nn.Conv2d(width, width, 1, bias=False) for _ in range(depth // 2))
@@ -315,6 +315,7 @@ class Universal(Network):
     def _finish(self, residual: Float[Tensor, "b C H W"], look: Look, pair: Pair) -> Float[Tensor, "b C H W"]:
         out = torch.addcmul(pair.exp, look.std, residual)
         wrong = pair.ms - physical.degrade(out, _gains(pair), pair.ratio, pair.phase)
+        wrong = wrong * _recorded(pair).to(wrong.dtype)
         return out + physical.interpolate(wrong, pair.ratio, pair.phase, reach=CUBIC)
 
     def _look(self, pair: Pair, pan: tuple[Tensor, Tensor] | None = None) -> Look:
@@ -322,8 +323,9 @@ class Universal(Network):
         if self.look is not None:
             return self.look.to(pair.exp)
         low, detail = pan or _detail(pair)
-        rough = functional.avg_pool2d(pair.valid.float(), pair.ratio) == 1
-        rows = zip(low.split(1), pair.ms.split(1), rough.split(1), detail.split(1), pair.valid.split(1), strict=True)
+        rows = zip(
+            low.split(1), pair.ms.split(1), _recorded(pair).split(1), detail.split(1), pair.valid.split(1), strict=True
+        )
         items = [(Reduced(p, m, v), _sharpness([_energies(d, f)])) for p, m, v, d, f in rows]
         looks = [Look.of(Moments.of(item), Moments.of(_finest(item)), sharpness) for item, sharpness in items]
         return Look.stack(looks).to(pair.exp)
@@ -343,6 +345,7 @@ class Universal(Network):
         bands = [_folds(details.flatten(0, 1), pair), _half(e.clamp(-LIMIT, LIMIT), pair).flatten(0, 1)[:, None]]
         bands += [_half_of_low(x, pair).flatten(0, 1)[:, None] for x in (local.slope, local.correlation, local.energy)]
         pan = [_folds(torch.cat([h, u], 1), pair), _half_of_low(torch.cat([q, local.pan_energy], 1), pair)]
+        pan += [_half((~pair.valid).to(h.dtype), pair)]
         return _Seen(look, details, torch.cat(bands, 1), torch.cat(pan, 1), _constants(pair, look))
 
     def _run(self, seen: _Seen) -> Float[Tensor, "bC w h2 w2"]:
@@ -409,6 +412,12 @@ def _local(m: Float[Tensor, "b C h w"], q: Float[Tensor, "b 1 h w"], look: Look)
 def _divisor(std: Tensor) -> Tensor:
     """The deviation, and 1 for what is constant."""
     return torch.where(std > 0, std, torch.ones_like(std))
+
+
+def _recorded(pair: Pair) -> Bool[Tensor, "b 1 h w"]:
+    """Cells that surely hold data: results are valid up to one cell beyond what MS recorded, so all around is valid."""
+    missing = 1 - functional.avg_pool2d(pair.valid.float(), pair.ratio)
+    return functional.max_pool2d(missing, 3, 1, 1) < 0.5 / pair.ratio**2
 
 
 def _gains(pair: Pair) -> list[float]:

@@ -39,3 +39,19 @@ def extend(
         out = torch.where(ring, mean, out)
         known = torch.where(ring, torch.ones_like(known), known)
     return out
+
+
+def continue_pan(pan: Float[Tensor, "b 1 H W"], valid: Bool[Tensor, "b 1 H W"], ratio: int) -> Float[Tensor, "b 1 H W"]:
+    """Invalid PAN pixels take the mean of the valid ones of their cell, or of the nearest cells that have some.
+
+    Args:
+        pan: any numbers where invalid.
+        valid: pixels to keep as they are.
+        ratio: PAN pixels along a side of a cell; divides both sides of the image.
+    """
+    share = functional.avg_pool2d(valid.to(pan.dtype), ratio)
+    total = functional.avg_pool2d(torch.where(valid, pan, torch.zeros_like(pan)), ratio)
+    some = share > 0
+    cells = extend(torch.where(some, total / share.clamp_min(1e-6), torch.zeros_like(total)), some)
+    wide = cells.repeat_interleave(ratio, -2).repeat_interleave(ratio, -1)
+    return torch.where(valid, pan, wide)

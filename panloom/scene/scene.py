@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from panloom.compute import each
 from panloom.optics import physical
-from panloom.optics.continuation import STEPS, extend
+from panloom.optics.continuation import STEPS, continue_pan, extend
 from panloom.pair import Pair, Reduced
 from panloom.scene._sources import Source, Units, take
 from panloom.scene.bands import SceneBand
@@ -221,7 +221,7 @@ class NestedScene:
         rows, cols = cells.inside(around)
         ratio = self.grid.ratio
         rows, cols = (slice(s.start * ratio, s.stop * ratio) for s in (rows, cols))
-        return _continue_pan(values, known, ratio)[..., rows, cols].contiguous(), valid
+        return continue_pan(values, known, ratio)[..., rows, cols].contiguous(), valid
 
     def _pan_as_it_is(self, cells: Window) -> tuple[Tensor, Tensor | None]:
         """PAN pixels; those of the last cells that stick out of the scene are invalid."""
@@ -284,16 +284,6 @@ def _own_cells(pixels: Tensor, phase: float, ratio: int, ms: tuple[int, int]) ->
     own = torch.floor(position + 0.5).long()
     covered = (position >= ms[0] - 0.5 - HALFWAY) & (position <= ms[1] + 0.5 + HALFWAY)
     return torch.where(covered, own.clamp(*ms), own)
-
-
-def _continue_pan(pan: Tensor, valid: Tensor, ratio: int) -> Tensor:
-    """Invalid PAN pixels take the mean of the valid ones of their cell, or of the nearest cells that have some."""
-    share = functional.avg_pool2d(valid.to(pan.dtype), ratio)
-    total = functional.avg_pool2d(torch.where(valid, pan, torch.zeros_like(pan)), ratio)
-    some = share > 0
-    cells = extend(torch.where(some, total / share.clamp_min(1e-6), torch.zeros_like(total)), some)
-    wide = cells.repeat_interleave(ratio, -2).repeat_interleave(ratio, -1)
-    return torch.where(valid, pan, wide)
 
 
 def _on_pan(valid: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:

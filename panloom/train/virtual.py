@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from panloom import sensors
+from panloom.data.mixture import Mixture
+from panloom.data.splits import open_splits
 from panloom.data.truths import Truth, open_truths, procedural_truths
 from panloom.data.virtual import Settings, VirtualSensors
+from panloom.data.wald_examples import WaldExamples
 from panloom.errors import OptionError
 from panloom.networks import get
 from panloom.train.objectives import Supervised
@@ -21,6 +24,9 @@ _LIMITS = (
     "No pixel of the sensor itself was seen: bands, MTF and PAN are imitated from its data sheet. Other sensors: use "
     "universal. Radiometry far from a mean of .15 of the full scale was not seen."
 )
+
+#: Share of examples for any sensor that come from real pairs: Landsat with its own PAN.
+REAL = 0.2
 
 
 def for_any_sensor(
@@ -47,7 +53,7 @@ def for_any_sensor(
     return Recipe(
         network="universal",
         options=options,
-        source=VirtualSensors(_truths(f"universal.{tag}", data, without)),
+        source=_any_instrument(f"universal.{tag}", data, without),
         objective=Supervised("relative", border=6),
         steps=steps,
         optimizer=Adam(2e-3, betas=(0.9, 0.98), weight_decay=1e-3),
@@ -58,17 +64,26 @@ def for_any_sensor(
         card=Card(
             name=f"universal.{tag}",
             licence="Apache-2.0",
-            ratios=(2, 3, 4, 5, 6, 8),
+            ratios=(2, 3, 4, 5, 6, 7, 8),
             data=f"{_DATA}, seen by virtual sensors",
             limits=(
-                "Ratios 5, 6 and 8 were rare in training, 7 was not seen. PAN and MS must fit to a pixel of PAN. Where "
-                "the MTF gains that are told are far from those of the data (MS made by block means, for one) it may "
-                "do worse than interpolation: it warns."
+                "Ratios above 4 were rare in training. PAN and MS must fit to a pixel of PAN. Where the MTF gains that "
+                "are told are far from those of the data (MS made by block means, for one) it may do worse than "
+                "interpolation: it warns."
             ),
             cite=("panloom",),
             dtype="float16",
         ),
     )
+
+
+def _any_instrument(name: str, data: Path | None, without: Collection[str]) -> Mixture:
+    """Virtual sensors, and a share of real ones: free pairs that were degraded, in both forms of Wald's protocol."""
+    anything = VirtualSensors(_truths(name, data, without))
+    assert data is not None  # there were truths
+    pairs = open_splits(data, without).training(only_open=True)
+    real = [WaldExamples(pairs, size=96, batch=1, form=form) for form in ("physical", "toolbox")]
+    return Mixture([(anything, 1 - REAL), *((source, REAL / len(real)) for source in real)])
 
 
 def _truths(name: str, data: Path | None, without: Collection[str]) -> list[Truth]:
