@@ -17,28 +17,71 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
 
 from panloom import classical
+from panloom.adapt import adapter
 from panloom.data.pairs import Recorded, find_pairs, read_pair
 from panloom.errors import OptionError
+from panloom.networks.universal import Universal
+from panloom.pair import Pair, SceneLike
 from panloom.run.evaluate import evaluate
 from panloom.run.protocol import at_ratio
+from panloom.types import Traits
 
 Scores = dict[tuple[str, str, str], dict[str, float]]
 
 #: What is scored beside the shelf.
-METHODS = ("universal.open", "universal.open-small", "universal.open+refit", "random+refit", "regression")
+METHODS = (
+    "universal.open",
+    "universal.open+plain",
+    "universal.open+refit",
+    "universal.open-small",
+    "random+refit",
+    "regression",
+)
 
 #: Sensors that the shipped networks saw other scenes of.
 SEEN = ("landsat-7", "landsat-8")
 
 #: Protocols, simulated ratios apart.
 REDUCED = ("wald-toolbox", "wald-physical")
+
+
+@adapter("plain")
+@dataclass(frozen=True)
+class Plain:
+    """`universal` without its step of back-projection: only for the tables.
+
+    Attributes:
+        network: trained with that step.
+    """
+
+    network: Universal
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the network."""
+        return self.network.traits
+
+    def prepare(self, scene: SceneLike, rng: Generator) -> Plain:
+        """For a scene."""
+        ready = self.network.prepare(scene, rng)
+        assert isinstance(ready, Universal)
+        return Plain(ready)
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """Exp and the weighted maps."""
+        look = self.network.look
+        assert look is not None  # `prepare` made it
+        residual = torch.einsum("nfhw,f->nhw", self.network.features(pair), self.network.weights)
+        return pair.exp + look.to(pair.exp).std * residual.unflatten(0, pair.ms.shape[:2])
 
 
 def score(pairs: Path, out: Path, methods: Sequence[str], ratios: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from panloom.types import Grid, Sensor, Tile, Traits
 
@@ -41,6 +42,15 @@ class Pair:
     def ratio(self) -> int:
         """PAN pixels per MS pixel."""
         return self.pan.shape[-2] // self.ms.shape[-2]
+
+    @property
+    def whole_cells(self) -> Bool[Tensor, "b 1 h w"]:
+        """MS pixels whose own cell and the eight around hold only valid pixels.
+
+        The cells around count because a valid PAN pixel may rest on an MS pixel that was filled from its neighbours.
+        """
+        missing = functional.max_pool2d((~self.valid).float(), self.ratio)
+        return functional.max_pool2d(missing, 3, stride=1, padding=1) == 0
 
 
 @dataclass(frozen=True)

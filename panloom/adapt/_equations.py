@@ -13,7 +13,7 @@ from panloom.adapt import _physics
 from panloom.adapt._bridge import Bridge
 from panloom.adapt._head import EVERYWHERE, taps
 from panloom.adapt._ridge import Products, Roles, checkerboard
-from panloom.adapt._sample import Lowered, band_gains, mean_gain, whole_cells
+from panloom.adapt._sample import Lowered, band_gains, mean_gain
 from panloom.compute import cut
 from panloom.networks import Network
 from panloom.optics import physical
@@ -188,7 +188,7 @@ def spectral(columns: Columns, tile: Pair, window: Window, scaling: Scaling) -> 
     made = made.transpose(0, 1) if apart else made
     inner = cut(tile, window)
     # D keeps constants, so what is scaled behind it is the same in a small part of the time.
-    return _products(scaling(made), inner.ms - image, whole_cells(inner)[0, 0])
+    return _products(scaling(made), inner.ms - image, inner.whole_cells[0, 0])
 
 
 def _fine(part: Window, outer: Window, ratio: int) -> tuple[slice, slice]:
@@ -202,7 +202,7 @@ def patches(tiles: Sequence[Pair], count: int, multiple: int, rng: Generator) ->
     found: list[tuple[Pair, Window]] = []
     for tile in tiles:
         height, width = (n - n % multiple for n in tile.ms.shape[-2:])
-        good = whole_cells(tile)[0, 0]
+        good = tile.whole_cells[0, 0]
         parts = [
             (window, good[window.inside(Window(0, 0, 0, 0))]) for window in blocks(Window(0, 0, height, width), side)
         ]

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.nn import functional
 
 from panloom.compute import cut
 from panloom.optics import physical, wald
@@ -42,15 +41,6 @@ def tiles(scene: SceneLike, count: int, rng: Generator) -> list[Pair]:
 def places(pairs: Sequence[Pair]) -> tuple[Window, ...]:
     """Where tiles lie on the scene's PAN grid."""
     return tuple(Window(*pair.origin, pair.pan.shape[-2], pair.pan.shape[-1]) for pair in pairs)
-
-
-def whole_cells(pair: Pair) -> Bool[Tensor, "b 1 h w"]:
-    """MS pixels whose own cell and the eight around hold only valid pixels.
-
-    The cells around count because a valid PAN pixel may rest on an MS pixel that was filled from its neighbours.
-    """
-    missing = functional.max_pool2d((~pair.valid).float(), pair.ratio)
-    return functional.max_pool2d(missing, 3, stride=1, padding=1) == 0
 
 
 def band_gains(sensor: Sensor) -> list[float]:
@@ -93,7 +83,7 @@ def lowered(pair: Pair, sensor: Sensor, multiple: int) -> Lowered | None:
         pair.pan,
         pair.ms,
         pair.valid,
-        whole_cells(pair),
+        pair.whole_cells,
         gains=band_gains(sensor),
         pan_gain=sensor.pan.mtf_nyquist,
         phase=pair.phase,
@@ -130,7 +120,7 @@ class Statistics:
 
 def statistics(pairs: Sequence[Pair]) -> Statistics | None:
     """Those of some tiles; None where nothing is valid."""
-    ms = torch.cat([pair.ms.transpose(0, 1)[:, whole_cells(pair)[:, 0]] for pair in pairs], 1).double()
+    ms = torch.cat([pair.ms.transpose(0, 1)[:, pair.whole_cells[:, 0]] for pair in pairs], 1).double()
     pan = torch.cat([pair.pan[pair.valid] for pair in pairs]).double()
     if not (ms.shape[1] and len(pan)):
         return None

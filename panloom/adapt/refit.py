@@ -41,144 +41,121 @@ TILES, PATCHES = 4, 8
 USUAL_REACH = 8
 
 
-def _ready(fitted: Fitted | None) -> Fitted:
-    if fitted is None:
-        raise MethodError("call prepare(scene, rng) first: the fit is to a scene")
-    return fitted
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _FitToScene:
+    """What the methods of this file share.
+
+    Attributes:
+        kappa: weight of the spectral equations beside those of the degraded scene.
+        physics: ridge of the physics features.
+        gate: share of the error of the frozen output (EXP where there is no trained network) that may be left on
+            held-back pixels; 0 always keeps the frozen output.
+        tiles: of 128 x 128 MS pixels that are looked at, at most.
+        patches: of 32 x 32 MS pixels in these, for the spectral equations.
+        ready: made by `prepare`.
+    """
+
+    kappa: float = KAPPA
+    physics: float = PHYSICS
+    gate: float = 1.0
+    tiles: int = TILES
+    patches: int = PATCHES
+    ready: Fitted | None = field(default=None, metadata={"option": False})
+
+    @property
+    def fitted(self) -> Fitted:
+        """What `prepare` made.
+
+        Raises:
+            MethodError: it was not called.
+        """
+        if self.ready is None:
+            raise MethodError("call prepare(scene, rng) first: the fit is to a scene")
+        return self.ready
+
+    @property
+    def halo(self) -> int:
+        """MS pixels; those of the usual sensor before `prepare`."""
+        return self.ready.halo if self.ready else USUAL_REACH
+
+    @property
+    def report(self) -> Report:
+        """What `prepare` did."""
+        return self.fitted.report
+
+    def settings(self, ridge: float | None, *, renormalise: bool) -> Settings:
+        """For `fit`."""
+        return Settings(ridge, self.kappa, self.physics, self.gate, self.tiles, self.patches, renormalise)
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The fused tile."""
+        return self.fitted(pair)
 
 
 @adapter("refit")
 @dataclass(frozen=True, eq=False)
-class Refit:
+class Refit(_FitToScene):
     """A trained network whose head is fitted to the scene.
 
     Attributes:
         network: what is fitted; it is not changed.
         ridge: of the network's features, which have a deviation of 1; none: chosen by cross-validation.
-        kappa: weight of the spectral equations beside those of the degraded scene.
-        physics: ridge of the physics features.
-        gate: share of the frozen output's error that may be left on held-back pixels; 0 always keeps the frozen output.
-        tiles: of 128 x 128 MS pixels that are looked at, at most.
-        patches: of 32 x 32 MS pixels in these, for the spectral equations.
         renormalise: bring the scene to the means and deviations of the training data, where they are known.
-        ready: made by `prepare`.
     """
 
     network: Network = field(metadata={"option": False})
     ridge: float | None = None
-    kappa: float = KAPPA
-    physics: float = PHYSICS
-    gate: float = GATE
-    tiles: int = TILES
-    patches: int = PATCHES
     renormalise: bool = True
-    ready: Fitted | None = field(default=None, metadata={"option": False})
+    gate: float = field(default=GATE, kw_only=True)
 
     @property
     def traits(self) -> Traits:
         """Those of the network; the halo is known after `prepare`."""
         adapted = self.ready.columns.base.network if self.ready else None
         own = (adapted or self.network).traits
-        halo = self.ready.halo if self.ready else max(own.halo + 1, USUAL_REACH)
+        halo = self.halo if self.ready else max(own.halo + 1, USUAL_REACH)
         return replace(own, halo=halo, additive=False)
-
-    @property
-    def report(self) -> Report:
-        """What `prepare` did."""
-        return _ready(self.ready).report
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Refit:
         """The network fitted to a scene; it reads at most 12 times `tiles` tiles of it."""
-        settings = Settings(self.ridge, self.kappa, self.physics, self.gate, self.tiles, self.patches, self.renormalise)
+        settings = self.settings(self.ridge, renormalise=self.renormalise)
         return replace(self, ready=fit(self.network.prepare(scene, rng), scene, settings, rng))
-
-    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """The fused tile."""
-        return _ready(self.ready)(pair)
 
 
 @free_method("regression")
 @dataclass(frozen=True, eq=False)
-class Regression:
-    """Physics features alone, added to EXP: a control of `refit` without any network.
-
-    Attributes:
-        kappa: weight of the spectral equations beside those of the degraded scene.
-        physics: ridge of the physics features.
-        gate: share of EXP's error that may be left on held-back pixels, else EXP is kept.
-        tiles: of 128 x 128 MS pixels that are looked at, at most.
-        patches: of 32 x 32 MS pixels in these, for the spectral equations.
-        ready: made by `prepare`.
-    """
-
-    kappa: float = KAPPA
-    physics: float = PHYSICS
-    gate: float = 1.0
-    tiles: int = TILES
-    patches: int = PATCHES
-    ready: Fitted | None = field(default=None, metadata={"option": False})
+class Regression(_FitToScene):
+    """Physics features alone, added to EXP: a control of `refit` without any network."""
 
     @property
     def traits(self) -> Traits:
         """Facts for the machinery; the halo is known after `prepare`."""
-        return Traits(halo=self.ready.halo if self.ready else USUAL_REACH, cite=("panloom",))
-
-    @property
-    def report(self) -> Report:
-        """What `prepare` did."""
-        return _ready(self.ready).report
+        return Traits(halo=self.halo, cite=("panloom",))
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Regression:
         """The regression of a scene."""
-        settings = Settings(None, self.kappa, self.physics, self.gate, self.tiles, self.patches, renormalise=False)
-        return replace(self, ready=fit(None, scene, settings, rng))
-
-    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """The fused tile."""
-        return _ready(self.ready)(pair)
+        return replace(self, ready=fit(None, scene, self.settings(None, renormalise=False), rng))
 
 
 @free_method("random+refit")
 @dataclass(frozen=True, eq=False)
-class RandomRefit:
+class RandomRefit(_FitToScene):
     """`refit` on features of random, untrained layers: what a network must beat to have helped.
 
     Attributes:
         channels: of the features.
         ridge: of the features, which have a deviation of 1; none: chosen by cross-validation.
-        kappa: weight of the spectral equations beside those of the degraded scene.
-        physics: ridge of the physics features.
-        gate: share of EXP's error that may be left on held-back pixels, else EXP is kept.
-        tiles: of 128 x 128 MS pixels that are looked at, at most.
-        patches: of 32 x 32 MS pixels in these, for the spectral equations.
-        ready: made by `prepare`.
     """
 
     channels: int = 32
     ridge: float | None = None
-    kappa: float = KAPPA
-    physics: float = PHYSICS
-    gate: float = 1.0
-    tiles: int = TILES
-    patches: int = PATCHES
-    ready: Fitted | None = field(default=None, metadata={"option": False})
 
     @property
     def traits(self) -> Traits:
         """Facts for the machinery; the halo is known after `prepare`."""
-        return Traits(halo=self.ready.halo if self.ready else USUAL_REACH, images=IMAGES, cite=("panloom",))
-
-    @property
-    def report(self) -> Report:
-        """What `prepare` did."""
-        return _ready(self.ready).report
+        return Traits(halo=self.halo, images=IMAGES, cite=("panloom",))
 
     def prepare(self, scene: SceneLike, rng: Generator) -> RandomRefit:
         """Layers drawn from `rng`, fitted to a scene."""
         network = RandomFeatures(len(scene.sensor.bands), self.channels, scene.grid.ratio, rng)
-        settings = Settings(self.ridge, self.kappa, self.physics, self.gate, self.tiles, self.patches, renormalise=True)
-        return replace(self, ready=fit(network, scene, settings, rng))
-
-    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """The fused tile."""
-        return _ready(self.ready)(pair)
+        return replace(self, ready=fit(network, scene, self.settings(self.ridge, renormalise=True), rng))

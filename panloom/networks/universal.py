@@ -315,7 +315,7 @@ class Universal(Network):
     def _finish(self, residual: Float[Tensor, "b C H W"], look: Look, pair: Pair) -> Float[Tensor, "b C H W"]:
         out = torch.addcmul(pair.exp, look.std, residual)
         wrong = pair.ms - physical.degrade(out, _gains(pair), pair.ratio, pair.phase)
-        wrong = wrong * _recorded(pair).to(wrong.dtype)
+        wrong = wrong * pair.whole_cells.to(wrong.dtype)
         return out + physical.interpolate(wrong, pair.ratio, pair.phase, reach=CUBIC)
 
     def _look(self, pair: Pair, pan: tuple[Tensor, Tensor] | None = None) -> Look:
@@ -324,7 +324,7 @@ class Universal(Network):
             return self.look.to(pair.exp)
         low, detail = pan or _detail(pair)
         rows = zip(
-            low.split(1), pair.ms.split(1), _recorded(pair).split(1), detail.split(1), pair.valid.split(1), strict=True
+            low.split(1), pair.ms.split(1), pair.whole_cells.split(1), detail.split(1), pair.valid.split(1), strict=True
         )
         items = [(Reduced(p, m, v), _sharpness([_energies(d, f)])) for p, m, v, d, f in rows]
         looks = [Look.of(Moments.of(item), Moments.of(_finest(item)), sharpness) for item, sharpness in items]
@@ -412,12 +412,6 @@ def _local(m: Float[Tensor, "b C h w"], q: Float[Tensor, "b 1 h w"], look: Look)
 def _divisor(std: Tensor) -> Tensor:
     """The deviation, and 1 for what is constant."""
     return torch.where(std > 0, std, torch.ones_like(std))
-
-
-def _recorded(pair: Pair) -> Bool[Tensor, "b 1 h w"]:
-    """Cells that surely hold data: results are valid up to one cell beyond what MS recorded, so all around is valid."""
-    missing = 1 - functional.avg_pool2d(pair.valid.float(), pair.ratio)
-    return functional.max_pool2d(missing, 3, 1, 1) < 0.5 / pair.ratio**2
 
 
 def _gains(pair: Pair) -> list[float]:

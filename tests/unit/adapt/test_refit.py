@@ -281,7 +281,7 @@ def test_ms_beside_a_missing_cell_is_no_truth():
     pair = whole(land())
     valid = pair.valid.clone()
     valid[..., 40, 40] = False
-    good = _sample.whole_cells(replace(pair, valid=valid))
+    good = replace(pair, valid=valid).whole_cells
     assert not bool(good[..., 9:12, 9:12].any())
     assert int((~good).sum()) == 9
 
