@@ -41,7 +41,7 @@ SEED = 20_000
 def scenes(data: Path, sensor: str) -> list[Example]:
     """Held-out scenes of a virtual sensor."""
     known = imitated(sensor)
-    settings = replace(instrument(sensor), ratios=((known.ratio, 1.0, SIDE),), leaves=0.0)
+    settings = replace(instrument(sensor), ratios=((known.ratio, 1.0, SIDE),), leaves=0.0, batch=1)
     truths = [truth for truth in open_truths(data, held_out=True) if min(truth.image.shape[-2:]) >= 128]
     source = VirtualSensors(truths, settings)
     return [source(torch.Generator().manual_seed(SEED + number)) for number in range(SCENES)]

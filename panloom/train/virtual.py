@@ -8,7 +8,7 @@ from pathlib import Path
 
 from panloom import sensors
 from panloom.data.mixture import Mixture
-from panloom.data.splits import open_splits
+from panloom.data.splits import DESCRIBED, open_splits
 from panloom.data.truths import Truth, open_truths, procedural_truths
 from panloom.data.virtual import Settings, VirtualSensors
 from panloom.data.wald_examples import WaldExamples
@@ -77,19 +77,31 @@ def for_any_sensor(
     )
 
 
+def free_imagery(name: str, data: Path | None) -> Path:
+    """The folder that a recipe was given.
+
+    Args:
+        name: of the weights.
+        data: the folder; None: there was none.
+
+    Raises:
+        OptionError: so it was.
+    """
+    if data is None:
+        raise OptionError(f"{name} learns from a folder of free imagery: give it with --data; {DESCRIBED}")
+    return data
+
+
 def _any_instrument(name: str, data: Path | None, without: Collection[str]) -> Mixture:
     """Virtual sensors, and a share of real ones: free pairs that were degraded, in both forms of Wald's protocol."""
     anything = VirtualSensors(_truths(name, data, without))
-    assert data is not None  # there were truths
-    pairs = open_splits(data, without).training(only_open=True)
+    pairs = open_splits(free_imagery(name, data), without).training(only_open=True)
     real = [WaldExamples(pairs, size=96, batch=1, form=form) for form in ("physical", "toolbox")]
     return Mixture([(anything, 1 - REAL), *((source, REAL / len(real)) for source in real)])
 
 
 def _truths(name: str, data: Path | None, without: Collection[str]) -> list[Truth]:
-    if data is None:
-        raise OptionError(f"{name} learns from a folder of free imagery: give it with --data")
-    return [*open_truths(data, without=without), *procedural_truths(12)]
+    return [*open_truths(free_imagery(name, data), without=without), *procedural_truths(12)]
 
 
 def imitated(name: str) -> Sensor:
@@ -99,14 +111,26 @@ def imitated(name: str) -> Sensor:
 
 
 def instrument(name: str) -> Settings:
-    """What is drawn for one instrument: its PAN is as sharp as its data sheet says, within a quarter.
+    """What is drawn for one instrument.
 
-    A new instrument in every draw may be anything; of a known one the response is nearly linear, the images fit within
-    a fraction of a pixel, and the truth is as sharp as bands are on their own grid.
+    A new instrument in every draw may be anything. Of a known one PAN is as sharp as its data sheet says, within a
+    quarter; its response is nearly linear, and its bands hold little that the land's bands at these wavelengths do not;
+    the images fit within a fraction of a pixel, and the truth is as sharp as bands are on their own grid. Most lands
+    are real ones, which matters to a network that is less general than `universal`.
     """
     known = imitated(name)
-    sharpness = 0.8 * known.pan.mtf_nyquist, 1.25 * known.pan.mtf_nyquist, 1.0
-    return Settings(sensor=known, truth_gain=(0.2, 0.5, 1.0), pan_gain=sharpness, gamma=1.1, shift=(0.15, 0.6))
+    return Settings(
+        sensor=known,
+        batch=2,
+        leaves=0.2,
+        truth_gain=(0.2, 0.5, 1.0),
+        pan_gain=(0.8 * known.pan.mtf_nyquist, 1.25 * known.pan.mtf_nyquist, 1.0),
+        gamma=1.1,
+        shift=(0.15, 0.6),
+        haze=0.15,
+        gaps=0.0,
+        odd=0.05,
+    )
 
 
 def imitation(network: str, sensor: str, tag: str, data: Path | None, without: Collection[str] = ()) -> Recipe:
@@ -128,7 +152,7 @@ def imitation(network: str, sensor: str, tag: str, data: Path | None, without: C
         options={"bands": len(known.bands)},
         source=VirtualSensors(_truths(f"{network}.{tag}", data, without), instrument(sensor)),
         objective=Supervised("relative", border=6),
-        steps=20_000,
+        steps=8_000,
         optimizer=Adam(1e-3),
         schedule=Cosine(warmup=100, final=0.01),
         clip=1.0,
