@@ -21,6 +21,9 @@ Split = Literal["train", "development", "val"]
 #: Where pairs lie below the folder of all data.
 PAIRS = "pansharpening"
 
+#: Where that folder is described, for messages.
+DESCRIBED = "docs/data.md describes the folder"
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -104,13 +107,14 @@ def open_splits(folder: str | Path, development: str | Path | Iterable[str] = ()
     """
     home = next((p for p in (data_root(folder) / PAIRS, Path(folder)) if (p / MANIFEST).is_file()), None)
     if home is None:
-        raise SceneError(f"{folder}: no {MANIFEST} here or in {PAIRS}; splits are read from it")
+        raise SceneError(f"{folder}: no {MANIFEST} here or in {PAIRS}; splits are read from it: {DESCRIBED}")
     entries = {str(entry["name"]): entry for entry in read_manifest(home / MANIFEST)}
     names = frozenset(_listed(development))
     strangers = sorted(name for name in names if entries.get(name, {}).get("split") != "train")
     if strangers:
         raise OptionError(
-            f"development pairs must be of split train of {home / MANIFEST}; not so: {', '.join(strangers)}"
+            f"development pairs must be of split train of {home / MANIFEST}; not so: {', '.join(strangers)}. Where "
+            f"there are other pairs, name some of them: {DESCRIBED}"
         )
     return Splits(home, entries, names)
 
