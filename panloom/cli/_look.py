@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -10,24 +11,38 @@ from rich.table import Table
 
 from panloom.cli._console import out
 from panloom.cli._words import JSON, SCENE, given_options
+from panloom.run._default import DEFAULT
 
 if TYPE_CHECKING:
     from panloom.run.describe import Info
+    from panloom.run.machine import Machine
 
 
 @click.command()
 @click.argument("pan", required=False)
 @click.argument("ms", nargs=-1)
 @SCENE
-@click.option("--compute", is_flag=True, help="Show devices, precisions and what was measured of networks instead.")
+@click.option(
+    "--compute",
+    is_flag=True,
+    help="Show devices, precisions and what was measured of networks; PAN and MS need not be named.",
+)
 @JSON
 def info(pan: str | None, ms: tuple[str, ...], compute: bool, as_json: bool) -> None:
     """Show how a scene is understood: grids, phase, sensor, bands, registration."""
-    if compute:
-        _show_compute(as_json=as_json)
-        return
-    if pan is None or not ms:
+    if not ms and not (compute and pan is None):
         raise click.UsageError("name PAN and MS, or use --compute")
+    facts, found = None if pan is None else _look(pan, ms), _machine() if compute else None
+    if as_json:
+        click.echo(json.dumps(_as_dict(facts, found), indent=2, default=str))
+        return
+    if facts is not None:
+        _show_info(facts)
+    if found is not None:
+        _show_compute(found)
+
+
+def _look(pan: str, ms: tuple[str, ...]) -> Info:
     from panloom.run.describe import describe
     from panloom.run.sharpen import register
     from panloom.scene import environment, open_scene
@@ -38,19 +53,24 @@ def info(pan: str | None, ms: tuple[str, ...], compute: bool, as_json: bool) -> 
         opened, registration, warnings = register(open_scene(pan, list(ms), **given), align=align)
         facts = describe(opened, registration, warnings)
         opened.scene.close()
-    if as_json:
-        click.echo(json.dumps(facts.as_dict(), indent=2, default=str))
-    else:
-        _show_info(facts)
+    return facts
 
 
-def _show_compute(*, as_json: bool) -> None:
+def _machine() -> Machine:
     from panloom.run.machine import machine
 
-    found = machine()
-    if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
-        return
+    return machine()
+
+
+def _as_dict(facts: Info | None, found: Machine | None) -> Mapping[str, object]:
+    """The facts of the scene, with those of the machine under a key of their own; or of the machine alone."""
+    scene = {} if facts is None else dict(facts.as_dict())
+    if found is None:
+        return scene
+    return {**scene, "compute": found.as_dict()} if scene else found.as_dict()
+
+
+def _show_compute(found: Machine) -> None:
     for line in found.lines():
         out.print(line, highlight=False)
     if found.networks:
@@ -103,7 +123,8 @@ def _list_methods() -> None:
     if found := trained():
         table = Table("trained weights", "what they do", "bands", "licence", title="networks, see: panloom weights")
         for entry in found:
-            table.add_row(entry.name, entry.summary, entry.bands, entry.licence)
+            name = f"{entry.name} (default)" if entry.name == DEFAULT else entry.name
+            table.add_row(name, entry.summary, entry.bands, entry.licence)
         out.print(table)
     table = Table("adapter", "what it does, behind the name of trained weights")
     for row in adapters():
@@ -142,7 +163,6 @@ def sensors(name: str | None) -> None:
 def cite(name: tuple[str, ...], bibtex: bool) -> None:
     """Print what to cite: panloom, and the sources of the methods NAME."""
     from panloom.run.catalogue import about_cite
-    from panloom.run.resolve import DEFAULT
 
     for text in about_cite(name or (DEFAULT,), bibtex=bibtex):
         click.echo(text)

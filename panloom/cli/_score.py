@@ -92,7 +92,7 @@ def evaluate(
         click.echo(done.to_json(), nl=False)
         _end(score.error for score in done.scores)
         return
-    for note in done.notes:
+    for note in done.remarks:
         err.print(f"note: {note}")
     for name, labels in done.labels.items():
         rows = [(s.method, s.values, s.error) for s in done.scores if s.protocol == name]

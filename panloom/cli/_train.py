@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,11 @@ _SMOOTH = 50
 @click.option("--threads", type=click.IntRange(1), help="Threads of every operation; default: one per processor.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that make examples.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@click.option("--init", type=click.Path(dir_okay=False, path_type=Path), help="First weights: a safetensors file.")
+@click.option(
+    "--init",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="First weights: a safetensors file, or a run's last.pt.",
+)
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard as well.")
 @QUIET
 def train(recipe: Path, out: Path, tensorboard: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401  click's own
@@ -50,20 +55,36 @@ def train(recipe: Path, out: Path, tensorboard: bool, quiet: bool, **options: An
     Ctrl-C ends the run after the step with a checkpoint; --resume goes on from there, and the result is the same.
     Under torchrun the processes share the examples of each step.
     """
-    from panloom.train import Run, load_recipe, origin
+    from panloom.train import Run, launched, load_recipe, origin
     from panloom.train import train as run
 
+    first = launched().first  # the others of torchrun's processes say nothing
     data = options.pop("data")
     changes = {name: options.pop(name) for name in ("steps", "examples", "seed", "precision")}
     made = load_recipe(recipe, data).changed(**changes)
     job = Run(out, origin=origin(recipe, data), **options)
-    with _stop() as stop, _shown(made, quiet=quiet) as shown, _events(out, wanted=tensorboard) as events:
-        done = run(made, job, [*shown, *events], stop)
-    if not done:
+    shown, events = _shown(made, quiet=quiet or not first), _events(out, wanted=tensorboard and first)
+    with _stop() as stop, shown as bars, events as writers:
+        done = run(made, job, [*bars, *writers], stop)
+    if first and not done:
         err.print(f"stopped; go on with --resume --out {out}")
+    elif first and not quiet:
+        err.print(_next(out, made))
+    if not done:
         raise SystemExit(_STOPPED)
-    if not quiet:
-        err.print(f"{out / 'model.safetensors'}: the weights")
+
+
+def _next(out: Path, recipe: Recipe) -> str:
+    """The weights that a run has made, and the command that uses them."""
+    if recipe.card is not None:
+        file = out / f"{recipe.card.name}.safetensors"
+        return f"{file}: the weights, with their card; panloom sharpen PAN MS OUT --method {shlex.quote(str(file))}"
+    file = out / "model.safetensors"
+    words = f"{shlex.quote(str(file))} --tag TAG --licence TEXT"
+    return (
+        f"{file}: the weights, without a card; panloom weights import {words} keeps them for --method "
+        f"{recipe.network}.TAG"
+    )
 
 
 @contextmanager

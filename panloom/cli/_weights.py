@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from rich.table import Table
 
 from panloom.cli._console import err, out
 from panloom.cli._words import JSON, List
+
+#: One word that is an SPDX identifier: one of those without a digit in them, or one with a digit.
+_SPDX = re.compile(
+    r"licenseref-.+|mit|isc|zlib|unlicense|wtfpl|ncsa|postgresql"
+    r"|(?!licen[cs]e|copying)[a-z0-9.+-]*\d[a-z0-9.+-]*(?<!\.txt)(?<!\.md)",
+    re.IGNORECASE,
+)
 
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there under that name.")
 
@@ -108,7 +116,11 @@ def path(name: str | None) -> None:
 @click.argument("source", metavar="FILE|FOLDER", type=click.Path(exists=True))
 @click.option("--tag", metavar="TAG", help="Of the new weights, which are called NETWORK.TAG.")
 @click.option("--network", metavar="NAME", help="The network; default: known by the shapes of the weights.")
-@click.option("--licence", metavar="TEXT|FILE", help="SPDX identifier or text of the licence, or a file that holds it.")
+@click.option(
+    "--licence",
+    metavar="ID|TEXT|FILE",
+    help="SPDX identifier (as CC-BY-4.0), text (several words) or web address of the licence, or a file that holds it.",
+)
 @click.option("--bands", type=List(), metavar="LIST", help="Names of the bands, or their number.")
 @click.option("--ratio", type=click.IntRange(1), help="Ratio in training; default: whatever the network works at.")
 @click.option("--full-scale", type=click.FloatRange(0, min_open=True), help="The DN that was 1.0 in training.")
@@ -154,11 +166,25 @@ def _licence(given: str | None) -> str | None:
     """The text, or that of the file."""
     from panloom.errors import OptionError
 
+    # A long text is no name of a file, which some systems say with an error.
+    if given is None or len(given) >= 1000 or not (Path(given).is_file() or _only_a_file(given)):
+        return given
     try:
-        # A long text is no name of a file, which some systems say with an error.
-        return Path(given).read_text("utf-8") if given and len(given) < 1000 and Path(given).is_file() else given
+        return Path(given).read_text("utf-8")
+    except FileNotFoundError as error:
+        raise OptionError(
+            f"--licence: there is no file {given}, and it is neither an SPDX identifier (as CC-BY-4.0) nor a text of "
+            "several words"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"--licence: {given} cannot be read as text ({error})") from error
+
+
+def _only_a_file(given: str) -> bool:
+    """Whether it can be meant only as the name of a file: neither an identifier, nor an address, nor a text."""
+    if "://" in given or _SPDX.fullmatch(given.strip()):
+        return False
+    return len(given.split()) == 1 or given.lower().endswith((".txt", ".md"))
 
 
 def _bands(given: list[str] | None) -> int | list[str] | None:

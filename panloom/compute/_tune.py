@@ -33,7 +33,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 #: Least PSNR of bfloat16 against float32, in dB at full scale.
 PSNR_BOUND = 60.0
 
-#: PAN pixels along a side of the parts that are tried; 0: a tile in one.
+#: PAN pixels along a side of the parts that are tried; 0: the whole tile at once.
 SIDES = (0, 256, 128)
 
 #: PAN pixels along a side of the part that tells how fast float32 is beside the chosen precision.
@@ -51,9 +51,10 @@ class Mode:
 
     Attributes:
         precision: "float32" or "bfloat16".
-        side: PAN pixels along a side of the parts of a tile, about; 0: a tile in one.
+        side: PAN pixels along a side of the parts of a tile, about; 0: the whole tile at once.
         rate: million samples (pixels times bands) per second of one thread; None: not measured.
-        psnr: of bfloat16 against float32 on tiles of the scene, in dB at full scale; None: not looked at.
+        psnr: of bfloat16 against float32 on tiles of the scene, in dB at full scale; infinite where they are equal,
+            minus infinite where the scene gives no sample; None: not looked at.
     """
 
     precision: str
@@ -62,10 +63,14 @@ class Mode:
     psnr: float | None = None
 
     def __str__(self) -> str:
-        words = [self.precision, f"parts of {self.side} pixels" if self.side else "tiles in one"]
-        if self.psnr is not None:
-            words.append(f"PSNR of bfloat16 against float32 {self.psnr:.1f} dB")
-        return ", ".join(words)
+        words = [self.precision, f"tiles in parts of {self.side} pixels" if self.side else "whole tiles at once"]
+        return ", ".join(words if self.psnr is None else [*words, _compared(self.psnr)])
+
+
+def _compared(psnr: float) -> str:
+    if math.isfinite(psnr):
+        return f"PSNR of bfloat16 against float32 {psnr:.1f} dB"
+    return "bfloat16 equal to float32 on samples" if psnr > 0 else "no sample to compare bfloat16 with float32 on"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Images to learn from and to test on: files, real pairs degraded on the fly, procedural scenes with known truth."""
 
 from panloom.data.example import Example, Source
+from panloom.data.mixture import Mixture
 from panloom.data.orientation import Orientation
 from panloom.data.pancollection import PanCollection
 from panloom.data.procedural import Georeference, ProceduralScene, Recording, georeference, make
@@ -12,6 +13,7 @@ from panloom.data.wald_examples import WaldExamples
 __all__ = [
     "Example",
     "Georeference",
+    "Mixture",
     "Orientation",
     "PanCollection",
     "ProceduralScene",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,10 +23,14 @@ class Mixture:
     """
 
     def __init__(self, sources: Sequence[tuple[Source, float]]) -> None:
-        if not sources or not all(share > 0 for _, share in sources):
+        if not sources or not all(0 < share < math.inf for _, share in sources):
             raise OptionError(f"a mixture needs sources with positive shares; given: {[share for _, share in sources]}")
         self._sources = [source for source, _ in sources]
-        self._shares = torch.tensor([share for _, share in sources])
+        self._shares = torch.tensor([share for _, share in sources], dtype=torch.float32)
+
+    def __repr__(self) -> str:
+        parts = [f"({source!r}, {share:g})" for source, share in zip(self._sources, self._shares.tolist(), strict=True)]
+        return f"Mixture([{', '.join(parts)}])"
 
     def __call__(self, rng: Generator) -> Example:
         """The next example."""

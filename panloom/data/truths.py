@@ -22,7 +22,7 @@ from torch import Tensor
 from panloom import sensors
 from panloom.data import procedural
 from panloom.data.pairs import MANIFEST, Recorded, read_pair
-from panloom.data.splits import PAIRS, Splits, data_root, open_splits, read_manifest
+from panloom.data.splits import DESCRIBED, PAIRS, Splits, data_root, open_splits, read_manifest
 from panloom.errors import SceneError
 from panloom.types import Band
 
@@ -97,7 +97,9 @@ def open_truths(folder: str | Path, *, held_out: bool = False, without: Collecti
     images = [*_earth_observing_1(root / "hyperspectral"), *_sentinel_2(root / "sentinel2")]
     found += [_columns(truth, held_out=held_out) for truth in images if truth.name not in without]
     if not found:
-        raise SceneError(f"{folder}: no free imagery in {PAIRS}, hyperspectral or sentinel2, here or in data")
+        raise SceneError(
+            f"{folder}: no free imagery in {PAIRS}, hyperspectral or sentinel2, here or in data; {DESCRIBED}"
+        )
     return found
 
 
@@ -177,7 +179,13 @@ def _sentinel_2(folder: Path) -> list[Truth]:
     for entry in _entries(folder):
         arrays = _arrays(folder / f"{entry['name']}.npz", ("im10", "im20"))
         for key, array in arrays.items():
-            facts = [_SENTINEL_2[number] for number in entry["bands"][key]]
+            try:
+                facts = [_SENTINEL_2[number] for number in entry["bands"][key]]
+            except (KeyError, TypeError) as error:
+                raise SceneError(
+                    f"{folder / MANIFEST}: {entry['name']} needs `bands` with the numbers of the bands of {key}, of "
+                    f"{', '.join(_SENTINEL_2)}; {DESCRIBED}"
+                ) from error
             bands = tuple(Band(name, centre, fwhm, gain, sensors.role_of(centre)) for name, centre, fwhm in facts)
             found.append(_plain(f"{entry['name']}-{key}", array, _SENTINEL_2_SCALE, bands))
     return found
@@ -193,7 +201,7 @@ def _arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names}
     except (OSError, ValueError, KeyError) as error:
-        raise SceneError(f"{path}: not a readable .npz file with {', '.join(names)} ({error})") from error
+        raise SceneError(f"{path}: not a readable .npz file with {', '.join(names)} ({error}); {DESCRIBED}") from error
 
 
 def _plain(name: str, array: np.ndarray, scale: float, bands: tuple[Band, ...]) -> Truth:

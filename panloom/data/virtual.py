@@ -191,6 +191,9 @@ class VirtualSensors:
         self.settings = settings or Settings()
         self._lands = [_Land.of(truth) for truth in truths]
 
+    def __repr__(self) -> str:
+        return f"VirtualSensors({len(self._lands)} truths, {self.settings!r})"
+
     def __call__(self, rng: Generator) -> Example:
         """A batch recorded by one new instrument."""
         dice = _Dice(rng)

@@ -102,6 +102,8 @@ class WaldExamples:
         if size < 4 or batch < 1:
             raise OptionError(f"size {size} must be 4 or more, and batch {batch} 1 or more")
         self._batch, self._turn = batch, turn
+        told = f"size={size}, batch={batch}, form={form!r}, turn={turn}, even={even}"
+        self._words = f"WaldExamples({len(pairs)} pairs, {told})"
         self._form: wald.Form = form
         self._groups = _grouped([_sharp(pair) for pair in pairs], size, form)
         if not self._groups:
@@ -111,6 +113,9 @@ class WaldExamples:
             )
         shares = [1.0 if even else float(group.pixels) for group in self._groups]
         self._shares = torch.tensor(shares, dtype=torch.float64)
+
+    def __repr__(self) -> str:
+        return self._words
 
     def __call__(self, rng: Generator) -> Example:
         """The next batch."""

@@ -59,7 +59,7 @@ def precision_tag(fuser: Fuser, precision: str, policy: Policy) -> dict[str, str
 
 
 def outlook(fuser: Fuser, policy: Policy, pixels: int, bands: int) -> str | None:
-    """How a network is run and about how many seconds it will take; None for other methods.
+    """How a network is run and about how many seconds its tiles will take; None for other methods.
 
     Args:
         fuser: as it is run.
@@ -71,3 +71,10 @@ def outlook(fuser: Fuser, policy: Policy, pixels: int, bands: int) -> str | None
         return None
     seconds = pixels * bands / 1e6 / (fuser.mode.rate or 1) / policy.threads
     return f"{fuser.mode}, about {max(seconds, 1):.0f} s on {policy.device} with {policy.threads} threads"
+
+
+def needless(fuser: Fuser, method: str, precision: str) -> list[str]:
+    """A warning where a precision was asked of a method without a network; `fuser` as it is run."""
+    if precision == "auto" or isinstance(fuser, Tuned):
+        return []
+    return [f"precision {precision} is for networks: {method} has none, and its result is the same without it"]

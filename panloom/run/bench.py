@@ -236,7 +236,7 @@ def _restored(score: Mapping[str, Any]) -> Score:
     """A score from its record: numbers that JSON has not are NaN again."""
     values = {name: _number(value) for name, value in score["values"].items()}
     bands = {name: [_number(value) for value in given] for name, given in score["bands"].items()}
-    return Score(**{**score, "values": values, "bands": bands})
+    return Score(**{**score, "values": values, "bands": bands, "notes": tuple(score.get("notes", ()))})
 
 
 def _number(value: float | None) -> float:

@@ -17,12 +17,12 @@ from panloom.data.pairs import Recorded
 from panloom.errors import MethodError, OptionError, PanloomError, unknown
 from panloom.metrics import Form, FullScene, Metric, in_digital_numbers, variant
 from panloom.pair import Pair
+from panloom.run._fits import beyond_training, check_fits, fit_in_words
 from panloom.run._json import to_json
 from panloom.run.fuse import whole
 from panloom.run.protocol import CHOICES, Problem, Protocol, problems
 from panloom.run.report import versions
 from panloom.run.resolve import options_of, resolve
-from panloom.run.sharpen import check_fits
 from panloom.types import Tile, Window, corner_phase
 
 #: Indices of a table, in its order, by registry name.
@@ -57,6 +57,7 @@ class Score:
         bands: per band, of the indices that have such.
         seconds: to prepare and to fuse.
         error: why the method failed, in one line.
+        notes: what the method did with this problem that a reader must know, as whether it used its fit to the scene.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Score:
     bands: dict[str, list[float]]
     seconds: float
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,15 @@ class Evaluation:
     notes: tuple[str, ...]
     versions: dict[str, str] = field(default_factory=versions)
     pictures: dict[Protocol, Picture] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes on the pair, then those on methods, each once, with the protocols that it is about."""
+        about: dict[tuple[str, str], list[str]] = {}
+        for score in self.scores:
+            for note in score.notes:
+                about.setdefault((score.method, note), []).append(score.protocol)
+        return (*self.notes, *(f"{name} ({', '.join(told)}): {note}" for (name, note), told in about.items()))
 
     def to_json(self) -> str:
         """Everything but the pictures, as indented JSON."""
@@ -244,6 +255,7 @@ def _score(
     problem, began = judge.problem, time.perf_counter()
     try:
         fuser = check_fits(resolve(name, options), name, problem.scene)
+        notes = [note for notes in beyond_training(fuser, name, problem.scene) for note in notes]
         fuser = fuser.prepare(problem.scene, torch.Generator().manual_seed(seed))
         image = whole(problem.scene, fuser, policy)[None].double() * problem.full_scale
         seconds = time.perf_counter() - began
@@ -252,7 +264,8 @@ def _score(
     except PanloomError as error:
         text = " ".join(str(error).split())
         return None, Score(name, problem.protocol, {}, {}, time.perf_counter() - began, text)
-    return image, Score(name, problem.protocol, values, bands, round(seconds, 4))
+    said = tuple(notes + fit_in_words(fuser))
+    return image, Score(name, problem.protocol, values, bands, round(seconds, 4), notes=said)
 
 
 @dataclass(frozen=True)

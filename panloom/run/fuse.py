@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar, cast
@@ -14,12 +15,12 @@ from torch import Tensor
 
 from panloom import sensors
 from panloom.compute import Policy, Tuned, each, fused, torch_threads, wanted
-from panloom.errors import OptionError
+from panloom.errors import OptionError, PanloomWarning
 from panloom.pair import Fuser
+from panloom.run._fits import beyond_training, check_fits
 from panloom.run._tiles import in_order
-from panloom.run._tuning import tuned
+from panloom.run._tuning import needless, tuned
 from panloom.run.resolve import DEFAULT, resolve
-from panloom.run.sharpen import check_fits
 from panloom.scene import Scene, array_scene
 from panloom.tiling import plan, tile_size, trim
 from panloom.types import Sensor, Tile, bit_range, corner_phase
@@ -73,6 +74,10 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     Raises:
         PanloomError: shapes, bands or options that do not fit.
 
+    Warns:
+        PanloomWarning: the weights were trained at other ratios or on other bands, or a precision is given for a method
+            without a network.
+
     >>> import numpy as np
     >>> pan, ms = np.full((32, 32), 7.0, "float32"), np.full((3, 8, 8), 5.0, "float32")
     >>> fuse(pan, ms).shape
@@ -86,8 +91,11 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     scene = replace(scene, threads=policy.threads)
     fuser = check_fits(resolve(method, options), method, scene)
     with torch_threads(1):  # as in `sharpen`
-        fuser = fuser.prepare(scene, torch.Generator().manual_seed(seed))
-    image = whole(scene, tuned(scene, fuser, precision, policy, seed), policy)
+        ready = fuser.prepare(scene, torch.Generator().manual_seed(seed))
+    ready = tuned(scene, ready, precision, policy, seed)
+    for text in (*beyond_training(fuser, method, scene)[1], *needless(ready, method, precision)):
+        warnings.warn(text, PanloomWarning, stacklevel=2)
+    image = whole(scene, ready, policy)
     return cast("Array", image.numpy() if isinstance(pan, np.ndarray) else image.to(pan.device))
 
 

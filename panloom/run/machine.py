@@ -16,7 +16,7 @@ class Measured:
     Attributes:
         network: name, bands and ratio.
         precision: the faster one of those that were tried.
-        side: PAN pixels along a side of the parts of a tile; 0: a tile in one.
+        side: PAN pixels along a side of the parts of a tile; 0: the whole tile at once.
         rate: million samples (pixels times bands) per second of one thread.
     """
 
@@ -63,7 +63,7 @@ class Machine:
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Rows of a table of the measurements."""
-        return [(m.network, m.precision, str(m.side or "tile in one"), f"{m.rate:.2f}") for m in self.networks]
+        return [(m.network, m.precision, str(m.side or "whole tile"), f"{m.rate:.2f}") for m in self.networks]
 
 
 def machine() -> Machine:

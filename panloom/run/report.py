@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TypedDict
 
 from panloom.run._aside import write_text
+from panloom.run._json import to_json
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Report:
         cite: texts of the references.
         versions: of panloom and what it stands on.
         preview: path of the quick look, and the bands that it shows; None: none was wanted.
+        fit: what was fitted to the scene and whether it is used, see `panloom.adapt.refit`; None: nothing.
     """
 
     inputs: tuple[str, ...]
@@ -89,10 +90,11 @@ class Report:
     cite: tuple[str, ...]
     versions: dict[str, str] = field(default_factory=lambda: versions())
     preview: Preview | None = None
+    fit: dict[str, object] | None = None
 
     def to_json(self) -> str:
         """The record as indented JSON."""
-        return json.dumps(asdict(self), indent=2, default=str)
+        return to_json(self).rstrip("\n")
 
     def write(self, path: str | Path) -> None:
         """Write the JSON to a file.

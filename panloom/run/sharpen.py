@@ -9,20 +9,21 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from warnings import catch_warnings, simplefilter, warn_explicit
 
 import torch
 
 from panloom.compute import Policy, Tuned, each, processors, torch_threads, wanted
-from panloom.errors import MethodError, OptionError
+from panloom.errors import OptionError, PanloomWarning
 from panloom.pair import Fuser
-from panloom.run._default import ANY_RATIO
+from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
 from panloom.run._output import Settled, Target, look, open_writer, refuse, settle
 from panloom.run._tags import made_by
 from panloom.run._tiles import Done, finish
-from panloom.run._tuning import outlook, precision_tag, tuned
+from panloom.run._tuning import needless, outlook, precision_tag, tuned
 from panloom.run.cite import citations
 from panloom.run.report import Registration, Report, peak_megabytes
-from panloom.run.resolve import DEFAULT, resolve, trained_ratios
+from panloom.run.resolve import DEFAULT, resolve
 from panloom.scene import Opened, Scene, environment, open_scene, registered
 from panloom.scene.geometry import Extent
 from panloom.scene.writer import GeoTiffWriter
@@ -142,7 +143,8 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         memory: MB that the process should stay below.
         seed: of everything random.
         progress: told after every tile: pixels done, pixels in all.
-        say: told once, before the tiles, how a network is run and about how long it will take.
+        say: told once, before the tiles, how a network is run, about how long the tiles will take, and how long the
+            preparation of the scene took.
 
     Returns:
         What was done, with every note and warning.
@@ -206,26 +208,27 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
     opened = opening()
     with closing(opened.scene):
         fuser = check_fits(resolve(call.method, call.options), call.method, opened.scene)
+        remarks, doubts = beyond_training(fuser, call.method, opened.scene)
         size = tile_size(opened.scene.grid.ratio, fuser.traits.multiple)
         policy = _policy(opened, fuser, call, size)
         tags = {**call.tags, **precision_tag(fuser, call.precision, policy)}
         refuse(opened, target, tags, size)
         opened, registration, warnings = register(opened, align=call.align)
+        warnings += doubts
         scene, settled = opened.scene, settle(opened, target, tags, size)
         writer = open_writer(opened, target, settled)
         clock.lap("open")
         try:
-            rng = torch.Generator().manual_seed(call.seed)
-            with torch_threads(1):  # readers are at work beside it; threads of small operations would wait for them
-                fuser = fuser.prepare(replace(scene, threads=policy.threads), rng)
+            fuser, told = _prepared(fuser, replace(scene, threads=policy.threads), call.seed)
             fuser = tuned(scene, fuser, call.precision, policy, call.seed)
+            warnings += told + needless(fuser, call.method, call.precision)
             clock.lap("prepare")
             tiles = plan(scene.grid, fuser.traits, size, scene.layout.area)
             todo = [tile for tile in tiles if tile.index + len(list(blocks(tile.core, size))) > writer.done]
             taken_over = len(tiles) - len(todo)
             mode = outlook(fuser, policy, _pixels(todo), len(scene.sensor.bands))
             if mode and call.say:
-                call.say(mode)
+                call.say(f"{mode}, after {clock.seconds['total']:.0f} s of preparation")
             work = partial(_tile, scene, fuser, settled, policy, size)
             accounts = _write(writer, todo, _pixels(tiles), work, policy, call.progress)
             clock.lap("fuse")
@@ -240,7 +243,8 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
     warnings += _pixel_warnings(accounts)
     blocks_seen, blocks_in_all = scene.surveyed
     ran = [f"the network ran in {fuser.mode}"] if isinstance(fuser, Tuned) else []
-    notes = (*opened.identity.facts, *ran, *_notes(accounts, scene.surveyed, (taken_over, len(tiles))))
+    notes = (*opened.identity.facts, *remarks, *fit_in_words(fuser), *ran)
+    notes += tuple(_notes(accounts, scene.surveyed, (taken_over, len(tiles))))
     for level, texts in ((logging.INFO, notes), (logging.WARNING, warnings)):
         for text in texts:
             log.log(level, text)
@@ -266,6 +270,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         warnings=tuple(warnings),
         cite=tuple(citations(fuser.traits.cite)),
         preview=shown,
+        fit=None if (fitted := fit_of(fuser)) is None else asdict(fitted),
     )
 
 
@@ -287,25 +292,6 @@ def register(opened: Opened, *, align: bool) -> tuple[Opened, Registration | Non
         )
     measured = Registration(round(shift.row, 3), round(shift.col, 3), round(shift.confidence, 3), align)
     return opened, measured, warnings
-
-
-def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
-    """The fuser, if it works at the scene's ratio and number of bands.
-
-    Raises:
-        MethodError: it does not.
-    """
-    traits, grid = fuser.traits, scene.grid
-    ratios = trained_ratios(method) if traits.ratios is None else traits.ratios
-    if ratios is not None and grid.ratio not in ratios:
-        known = ", ".join(map(str, ratios))
-        raise MethodError(
-            f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}; {ANY_RATIO} works at any"
-        )
-    if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
-        have = ", ".join(b.name for b in scene.sensor.bands)
-        raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")
-    return fuser
 
 
 def _tile_megabytes(opened: Opened, fuser: Fuser, size: int) -> float:
@@ -360,6 +346,18 @@ def _write(
             if progress is not None:
                 progress(before + accounts.written, total)
     return accounts
+
+
+def _prepared(fuser: Fuser, scene: Scene, seed: int) -> tuple[Fuser, list[str]]:
+    """The method made ready for a scene, and what it warned of."""
+    # Readers are at work beside it; threads of small operations would wait for them.
+    with torch_threads(1), catch_warnings(record=True) as caught:
+        simplefilter("always", PanloomWarning)
+        ready = fuser.prepare(scene, torch.Generator().manual_seed(seed))
+    for other in caught:
+        if not issubclass(other.category, PanloomWarning):
+            warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return ready, [str(one.message) for one in caught if issubclass(one.category, PanloomWarning)]
 
 
 def _pixel_warnings(accounts: _Accounts) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from panloom._version import __version__
+from panloom.compute import processor_name
 from panloom.networks import SourceStatistics
 from panloom.pair import Pair
 from panloom.train.recipe import Recipe
@@ -41,7 +41,7 @@ def facts(recipe: Recipe, run: Run, seconds: float, device: torch.device) -> dic
         **run.origin,
         "init": None if run.init is None else str(run.init),
         "seconds": round(seconds, 1),
-        "hardware": hardware(device),
+        "hardware": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "threads": torch.get_num_threads(),
         "panloom": __version__,
         "torch": torch.__version__,
@@ -49,10 +49,15 @@ def facts(recipe: Recipe, run: Run, seconds: float, device: torch.device) -> dic
 
 
 def origin(recipe: Path, data: Path | None) -> dict[str, str]:
-    """Where a recipe came from: its file, the hash of its text, the code's commit, and the data it was given."""
+    """Where a training came from: the recipe's file, the hash of its text, panloom's commit, and the data it was given.
+
+    A recipe that is no file of panloom's checkout has a `recipe_commit` of its own; commits are "" without git.
+    """
     text = recipe.read_bytes()
     found = {"recipe": recipe.name, "recipe_sha256": hashlib.sha256(text).hexdigest(), "data": str(data)}
-    return {**found, "commit": commit(recipe.resolve().parent)}
+    (home, own), (elsewhere, other) = _checkout(Path(__file__).resolve()), _checkout(recipe.resolve())
+    apart = {} if home and home == elsewhere else {"recipe_commit": other}
+    return {**found, "commit": own, **apart}
 
 
 def completed(card: Card, told: Mapping[str, Any]) -> Card:
@@ -61,7 +66,7 @@ def completed(card: Card, told: Mapping[str, Any]) -> Card:
         card,
         options=told["options"],
         recipe=card.recipe or told.get("recipe", ""),
-        commit=told.get("commit", ""),
+        commit=_commits(told),
         seconds=max(told["seconds"], 0.1),
         hardware=f"{told['hardware']}, {told['threads']} threads",
     )
@@ -80,25 +85,33 @@ def statistics(recipe: Recipe) -> SourceStatistics | None:
     return SourceStatistics(mean, std, float(pan.mean()), float(pan.std()))
 
 
-def hardware(device: torch.device) -> str:
-    """The model of the processor or GPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    listed = Path("/proc/cpuinfo")
-    if listed.is_file():
-        named = [line for line in listed.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        if named:
-            return named[0].partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _commits(told: Mapping[str, Any]) -> str:
+    """Of panloom's code, and that of a recipe that is no part of it."""
+    own = str(told.get("commit", ""))
+    if "recipe_commit" not in told:
+        return own
+    other = f"at {told['recipe_commit']}" if told["recipe_commit"] else "in no repository"
+    return f"{own or 'panloom ' + told['panloom']}; the recipe lies elsewhere, {other}"
 
 
-def commit(folder: Path) -> str:
-    """The git commit that a folder is at, "+" behind it where files were changed; "" without git."""
+def _checkout(file: Path) -> tuple[str, str]:
+    """Folder and commit of the git checkout that tracks a file, "+" where files were changed; "" without one.
+
+    A file that lies there and is not tracked, as an installed package in an environment, is no part of it.
+    """
+    commands = (
+        ["ls-files", "--error-unmatch", file.name],
+        ["rev-parse", "--show-toplevel"],
+        ["rev-parse", "HEAD"],
+        ["status", "--porcelain", "--untracked-files=no"],
+    )
     try:
-        told = [
-            subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=20).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        ]
+        _, top, commit, changed = (
+            subprocess.run(
+                ["git", *words], cwd=file.parent, capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
+            for words in commands
+        )
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return told[0].strip() + ("+" if told[1].strip() else "")
+        return "", ""
+    return top, commit + ("+" if changed else "")

@@ -13,12 +13,14 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Generator, Tensor
+from torch.torch_version import TorchVersion
 
 from panloom import networks
 from panloom.data.example import Example
 from panloom.errors import TrainingError
 from panloom.networks import Network
 from panloom.train.recipe import Recipe, stream
+from panloom.weights._state import SAFE_TORCH
 
 
 class Learner:
@@ -119,14 +121,49 @@ def length(vector: Float[Tensor, " n"]) -> float:
     return found if math.isfinite(found) else math.nan
 
 
+def refuse_old_torch(path: Path) -> None:
+    """Leave a checkpoint alone where a made-up one could run code in spite of `weights_only`.
+
+    Raises:
+        TrainingError: this torch is such a one.
+    """
+    need = ".".join(map(str, SAFE_TORCH))
+    if TorchVersion(torch.__version__) < need:
+        raise TrainingError(
+            f"{path}: torch {torch.__version__} cannot read a checkpoint without danger; update torch to {need} or "
+            "later and call again"
+        )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a run wrote of its state, with `version`, `settings` and `origin`; see `refuse_old_torch`.
+
+    Raises:
+        TrainingError: it cannot be read, holds more than numbers and words, or is something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in many ways
+        raise TrainingError(" ".join(str(error).split())) from error
+    if not isinstance(state, dict) or "version" not in state:
+        raise TrainingError("it is no checkpoint of a training run")
+    return state
+
+
 def _load_weights(net: Network, path: Path) -> None:
-    """Begin with the weights of a safetensors file.
+    """Begin with the weights of a safetensors file, or with those that a checkpoint would keep.
 
     Raises:
         TrainingError: no such file, or weights of another network.
     """
+    checkpoint = path.suffix != ".safetensors"
+    if checkpoint:
+        refuse_old_torch(path)
     try:
-        net.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
+        net.load_state_dict(read_checkpoint(path)["average"] if checkpoint else load_file(path))
+    except (OSError, RuntimeError, SafetensorError, TrainingError) as error:
         said = " ".join(str(error).split())
-        raise TrainingError(f"{path}: these are no weights for this network ({said}); see --init") from error
+        raise TrainingError(
+            f"{path}: these are no weights for this network ({said}); --init takes a safetensors file, such as "
+            "model.safetensors of another run, or a run's last.pt"
+        ) from error

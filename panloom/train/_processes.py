@@ -48,16 +48,25 @@ class Processes:
             distributed.barrier()
 
 
+def launched() -> Processes:
+    """The processes that torchrun started, of which this is one; they need not be bound together yet."""
+    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
+        return Processes()
+    rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    return Processes(rank, world, local)
+
+
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
     """The processes that torchrun started; bound together until the end of the block."""
+    group = launched()
     if not (distributed.is_available() and distributed.is_torchelastic_launched()):
-        yield Processes()
+        yield group
         return
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(group.local)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"]))
+        yield group
     finally:
         distributed.destroy_process_group()

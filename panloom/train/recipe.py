@@ -21,8 +21,8 @@ from panloom.errors import OptionError
 from panloom.networks import Network
 from panloom.weights import Card
 
-#: Letters of a setting that is told in full.
-_LONG = 300
+#: Letters of a setting that is told in full; a source tells all the ranges that it draws from.
+_LONG = 4000
 
 Option = int | float | str | bool
 

@@ -18,12 +18,15 @@ from panloom import weights
 from panloom.errors import PanloomWarning, TrainingError
 from panloom.networks import Network
 from panloom.scene import write_aside
-from panloom.train._learner import Learner
+from panloom.train._learner import Learner, read_checkpoint, refuse_old_torch
 from panloom.train.recipe import Recipe
 from panloom.weights import Card
 
 #: Of the checkpoint's layout; raise it when what stands in a checkpoint changes its meaning.
 VERSION = 1
+
+#: Letters of a setting that a message tells in full.
+_LONG = 160
 
 Line = Mapping[str, Any]
 
@@ -38,7 +41,7 @@ class Run:
         threads: of every operation; None: one per processor.
         workers: threads that make examples ahead of the loop.
         resume: go on from the checkpoint in `out`.
-        init: safetensors file of the first weights; None: random ones.
+        init: safetensors file of the first weights, or checkpoint whose average they are; None: random ones.
         save_every: seconds between two checkpoints.
         origin: facts about the recipe, such as its file and text: another one on resuming is warned of.
     """
@@ -67,16 +70,21 @@ class Book:
         self.result = run.out / "model.safetensors"
 
     def check(self) -> None:
-        """Refuse a folder that holds a run already.
+        """Refuse a folder that holds a run already, or, where one is to be gone on with, holds none.
 
         Raises:
-            TrainingError: it does, and the call does not say that it is to be gone on with.
+            TrainingError: so it is.
         """
-        there = [path.name for path in (self.log, self.last, self.result) if path.exists()]
+        there = [path.name for path in (self.log, self.last, self.previous, self.result) if path.exists()]
         if there and not self._run.resume:
             raise TrainingError(
                 f"{self._run.out} holds a run already ({', '.join(there)}): go on with it by --resume, "
                 "or give another --out"
+            )
+        if self._run.resume and not there:
+            raise TrainingError(
+                f"{self._run.out} holds no run that --resume could go on with: give the folder of one with --out, or "
+                "leave --resume away to begin one there"
             )
 
     def open(self, learner: Learner, *, write: bool) -> None:
@@ -87,6 +95,9 @@ class Book:
         """
         if self._run.resume and (self.last.exists() or self.previous.exists()):
             self._restore(learner)
+        elif self._run.resume:
+            words = f"{self._run.out} holds no checkpoint yet: the run begins again with step 1"
+            warnings.warn(words, PanloomWarning, stacklevel=2)
         if write:
             self._run.out.mkdir(parents=True, exist_ok=True)
             self._cut(learner.step)
@@ -147,16 +158,13 @@ class Book:
 
     def _read(self) -> dict[str, Any]:
         """The last checkpoint that can be read."""
+        refuse_old_torch(self.last)
         said = ""
         for path in (self.last, self.previous):
-            # Whatever the bytes are, torch's reader must not run them: weights_only holds numbers and words.
             try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:  # noqa: BLE001  a damaged file fails in many ways
-                said = said or " ".join(str(error).split())
-                continue
-            if not isinstance(state, dict) or "version" not in state:
-                said = said or "it is no checkpoint of a training run"
+                state = read_checkpoint(path)
+            except TrainingError as error:
+                said = said or str(error)
                 continue
             if said:
                 words = f"{self.last} is damaged ({said}): the run goes on from {path.name}, step {state['step']}"
@@ -167,11 +175,11 @@ class Book:
     def _compare(self, before: Mapping[str, str], step: int) -> None:
         """Refuse to go on with another recipe."""
         now = self._recipe.settings()
-        differs = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+        differs = {name for name in {*before, *now} if not _same(before.get(name), now.get(name))}
         if differs == {"steps"} and self._recipe.schedule.open_ended and step <= self._recipe.steps:
             return
         if differs:
-            words = "; ".join(f"{name} was {before.get(name)} and is {now.get(name)}" for name in sorted(differs))
+            words = "; ".join(_change(name, before.get(name), now.get(name)) for name in sorted(differs))
             more = ""
             if "steps" in differs:
                 more = " (a schedule that ends with the run cannot be prolonged: all its rates would change)"
@@ -186,6 +194,23 @@ class Book:
             return
         kept = [text for text, line in _lines(self.log.read_text(encoding="utf-8")) if line["step"] <= step]
         write_aside(self.log, "".join(f"{text}\n" for text in kept).encode())
+
+
+def _same(before: str | None, now: str | None) -> bool:
+    """Whether a setting is as it was. A source that told only its kind, as those of older checkpoints, may be."""
+    return before == now or bool(before and now and now.startswith(f"{before}("))
+
+
+def _change(name: str, before: str | None, now: str | None) -> str:
+    """What a setting was and is; of long words those around the first that differ."""
+    letters = zip(str(before), str(now), strict=False)
+    place = next((place for place, (one, other) in enumerate(letters) if one != other), 0)
+
+    def cut(words: str | None) -> str:
+        said = str(words)
+        return said if len(said) < _LONG else f"...{said[max(place - _LONG // 4, 0) : place + _LONG // 2]}..."
+
+    return f"{name} was {cut(before)} and is {cut(now)}"
 
 
 def _lines(text: str) -> Iterable[tuple[str, Line]]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from panloom import networks
 from panloom.errors import MethodError, OptionError, WeightsError
 from panloom.networks import Network
 from panloom.networks._published import Published, from_published
 from panloom.weights import hub
-from panloom.weights._card import FORMAT, Card, Option, parse_card
+from panloom.weights._card import FORMAT, Card, parse_card
 from panloom.weights._state import State, metadata, read_state
 from panloom.weights._store import card, fill, is_file, load, save
 
@@ -82,9 +79,9 @@ def _foreign(path: Path, tag: str | None, network: str | None, facts: Mapping[st
         networks.get(network)  # a wrong word is told as such
     try:
         state = read_state(path)
-        found = _told(path, state) or _own(state, network) or from_published(state, network)
+        found = _told(path, state) or from_published(state, network)
     except MethodError as error:
-        raise WeightsError(f"{path}: {error}") from error
+        raise WeightsError(f"{path}: {str(error).splitlines()[0]}") from error
     if network not in (None, found.name):
         raise WeightsError(f"{path} holds weights of {found.name}, not of {network}")
     traits = found.network.traits
@@ -105,18 +102,3 @@ def _told(path: Path, state: State) -> Published | None:
     except (ValueError, TypeError, KeyError):
         return None
     return Published(name, options, fill(name, options, state), flushed=0)
-
-
-def _own(state: State, network: str | None) -> Published | None:
-    """The network whose own names and shapes these tensors have, with its usual options; None: there is none."""
-    shapes = {key: tensor.shape for key, tensor in state.items()}
-    counts = sorted({shape[0] for shape in shapes.values() if shape and shape[0] > 0})
-    for name in networks.names() if network is None else [network]:
-        by_bands = "bands" in inspect.signature(networks.get(name)).parameters
-        choices: list[dict[str, Option]] = [{"bands": count} for count in counts] if by_bands else [{}]
-        for options in choices:
-            with torch.device("meta"):
-                need = networks.build(name, options).state_dict()
-            if {key: tensor.shape for key, tensor in need.items()} == shapes:
-                return Published(name, options, fill(name, options, state), flushed=0)
-    return None

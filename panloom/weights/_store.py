@@ -6,12 +6,14 @@ import hashlib
 import os
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from panloom import networks
 from panloom.errors import MethodError, OutputError, WeightsError, unknown
@@ -24,6 +26,9 @@ from panloom.weights._state import State, parse, read_bytes
 SHIPPED = Path(__file__).parent / "cards"
 
 SUFFIX = ".safetensors"
+
+#: Parameters (arrays, not numbers) beyond which a card's options are not followed; networks have some dozens.
+MOST = 4096
 
 
 def folders() -> list[Path]:
@@ -168,7 +173,7 @@ def assemble(card: Card, state: State) -> Network:
     try:
         net = fill(card.network, card.options, state)
     except MethodError as error:
-        raise WeightsError(f"the card of {card.name} cannot be followed: {error}") from error
+        raise WeightsError(f"the card of {card.name} cannot be followed: {str(error).splitlines()[0]}") from error
     if card.band_count is not None and net.traits.bands not in (None, card.band_count):
         raise WeightsError(f"{card.name} works on {net.traits.bands} bands, and its card says {card.band_count}")
     net.source = card.source
@@ -182,11 +187,36 @@ def fill(name: str, options: Mapping[str, Option], state: State) -> Network:
         MethodError: there is no such network, or it has other options.
         WeightsError: the weights are of another network.
     """
+    made = f"{name}({', '.join(f'{k}={v}' for k, v in options.items())})"
+    # Whoever wrote the card chose the options, so shapes are looked at before there is memory behind them.
+    with torch.device("meta"), _few_parameters(made):
+        _check_shapes(made, networks.build(name, options), state)
     with torch.random.fork_rng(devices=[]):  # the draw of first weights must not move the caller's generator
         net = networks.build(name, options).float()
-    _check_shapes(f"{name}({', '.join(f'{k}={v}' for k, v in options.items())})", net, state)
     net.load_state_dict({k: t.float() if t.is_floating_point() else t for k, t in state.items()})
     return net.eval()
+
+
+@contextmanager
+def _few_parameters(made: str) -> Iterator[None]:
+    """Within it, networks of endless depth are given up.
+
+    Raises:
+        WeightsError: more than `MOST` parameters were made.
+    """
+    count = 0
+
+    def counted(_module: nn.Module, _name: str, _parameter: nn.Parameter) -> None:
+        nonlocal count
+        count += 1
+        if count > MOST:
+            raise WeightsError(f"these are no weights of {made}: it has more than {MOST} parameters")
+
+    handle = nn.modules.module.register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _check_shapes(made: str, net: Network, state: State) -> None:
@@ -236,16 +266,24 @@ def save(net: Network, card: Card, folder: str | Path | None = None, *, overwrit
     return card
 
 
+def ships(name: str) -> bool:
+    """Whether weights of that name come with panloom."""
+    return (SHIPPED / f"{name}.toml").is_file()
+
+
 def check_free(name: str, folder: Path, *, overwrite: bool) -> None:
     """Refuse a name that is taken: there, or in a folder that weights are looked for in, by what comes with panloom.
 
     Raises:
         WeightsError: it is.
     """
-    if folder in folders()[1:] and (SHIPPED / f"{name}.toml").is_file():
-        raise WeightsError(f"{name} comes with panloom; choose another tag")
+    if folder in folders()[1:] and ships(name):
+        raise WeightsError(f"{name} comes with panloom; choose another tag (--tag)")
     if (folder / f"{name}.toml").exists() and not overwrite:
-        raise WeightsError(f"{folder / name}.toml is there already; choose another tag, or overwrite it")
+        raise WeightsError(
+            f"{folder / name}.toml is there already; choose another tag (--tag), or replace it (--overwrite; in Python "
+            "overwrite=True)"
+        )
 
 
 def pack(net: Network, card: Card) -> tuple[Card, bytes]:

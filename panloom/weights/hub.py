@@ -13,7 +13,7 @@ from panloom.networks import Network
 from panloom.scene import write_aside
 from panloom.weights._card import Card, card_text, parse_card
 from panloom.weights._state import read_bytes
-from panloom.weights._store import from_bytes, pack
+from panloom.weights._store import from_bytes, pack, ships
 from panloom.weights._words import facts, score_rows
 
 CONFIG, MODEL, README, LICENCE = "config.json", "model.safetensors", "README.md", "LICENSE"
@@ -59,7 +59,10 @@ def write(net: Network, card: Card, folder: str | Path, *, overwrite: bool = Fal
     """
     where = Path(folder)
     if (where / MODEL).exists() and not overwrite:
-        raise OutputError(f"{where} holds a model already; choose another folder, or overwrite it")
+        raise OutputError(
+            f"{where} holds a model already; choose another folder, or replace it (--overwrite; in Python "
+            "overwrite=True)"
+        )
     card, data = pack(net, card)
     config = {"library_name": "panloom", "network": card.network, **tomllib.loads(card_text(card))}
     texts = {CONFIG: json.dumps(config, indent=2, ensure_ascii=False) + "\n", README: _readme(card)}
@@ -113,8 +116,11 @@ def _front(card: Card) -> list[str]:
 
 def _readme(card: Card) -> str:
     lines = [*_front(card), "", f"# {card.name}", "", "Weights for panloom, image fusion for satellites.", ""]
-    use = f"panloom sharpen pan.tif ms.tif out.tif --method {card.name}"
-    lines += ["```bash", "panloom weights import FOLDER", use, "```", ""]
+    # Beside weights that come with panloom, those of the hub need a name of their own.
+    tag = f"{card.tag}-hub" if ships(card.name) else card.tag
+    took = f"panloom weights import FOLDER{f' --tag {tag}' if tag != card.tag else ''}"
+    use = f"panloom sharpen pan.tif ms.tif out.tif --method {card.network}.{tag}"
+    lines += ["```bash", took, use, "```", ""]
     lines += _table(["", ""], [[label, text] for label, text in facts(card)])
     if card.scores:
         lines += ["", "## Scores", "", *_table(["protocol", "data", "index", "value"], map(list, score_rows(card)))]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from panloom import networks
 from panloom.errors import MethodError
-from panloom.networks._published import Published, from_published, readable
+from panloom.networks._published import Published, from_published
 from panloom.networks.pannet import high_pass
 from panloom.pair import Pair
 
@@ -187,10 +187,6 @@ def published(name: str, bands: int = 5) -> dict[str, torch.Tensor]:
     return {".".join([theirs[key.rpartition(".")[0]], key.rpartition(".")[2]]): v for key, v in state.items()}
 
 
-def test_networks_that_can_be_read():
-    assert readable() == sorted(STEMS)
-
-
 @EVERY_NETWORK
 def test_any_number_of_bands_is_read(name):
     found = from_published(published(name, 5))
@@ -240,7 +236,10 @@ def changed(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
         ({}, "pnn", "not those of pnn"),
         (changed(conv2__bias=torch.full((64,), torch.nan)), None, r"conv2\.bias of dicnn .* no finite numbers"),
         (changed(conv2__bias=torch.ones(64, dtype=torch.int64)), None, r"conv2\.bias of dicnn .* no finite numbers"),
-        (changed(), "lagnet", "unknown network with public weights 'lagnet'.* known: dicnn"),
+        (changed(), "lagnet", r"not those of lagnet; compared with \d+ bands: .* and \d+ more"),
+        (changed(), "universal", "not those of universal; compared with its usual options: "),
+        (changed(), "lagnett", "unknown network 'lagnett'; did you mean 'lagnet'"),
+        ({"enter.weight": torch.ones(0), "expand.weight": torch.ones(4)}, "universal", "universal needs a width of 1"),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(state, name, told):
@@ -248,6 +247,28 @@ def test_tensors_that_do_not_fit_are_refused(state, name, told):
         from_published(state, name)
 
 
-def test_our_own_names_are_not_taken_for_published_ones():
-    with pytest.raises(MethodError, match="fit no network"):
-        from_published(networks.build("a-pnn", {"bands": 4, "filters": 64}).state_dict())
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"bands": 5}) for name in networks.names() if name != "universal"),
+        ("a-pnn", {"bands": 5, "filters": 20}),
+        ("pannet", {"bands": 3, "ratio": 2}),
+        ("pannet", {"bands": 3, "ratio": 5}),
+        ("universal", {}),
+        ("universal", {"width": 24, "depth": 4, "maps": 16}),
+        ("universal", {"depth": 0}),
+    ],
+)
+def test_tensors_by_our_own_names_are_known_with_their_options(name, options):
+    state = networks.build(name, options).state_dict()
+    for demanded in (None, name):
+        found = from_published(state, demanded)
+        assert (found.name, found.options) == (name, options)
+        assert all(torch.equal(value, state[key]) for key, value in found.network.state_dict().items())
+
+
+def test_what_fits_two_networks_is_the_one_with_its_usual_options():
+    state = networks.build("a-pnn", {"bands": 4, "filters": 64}).state_dict()
+    assert (from_published(state).name, from_published(state).options) == ("pnn", {"bands": 4})
+    found = from_published(state, "a-pnn")
+    assert (found.name, found.options) == ("a-pnn", {"bands": 4, "filters": 64})

@@ -136,6 +136,8 @@ def test_info_of_bad_input(small, words, code):
 def test_methods():
     text = done(call("methods")).stdout
     assert all(name in text for name in classical.names())
+    assert f"{DEFAULT} (default)" in text
+    assert text.count("(default)") == 1
 
 
 @pytest.mark.parametrize("name", classical.names())

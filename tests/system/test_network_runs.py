@@ -79,7 +79,8 @@ def test_the_run_says_what_it_will_do(many, tmp_path, monkeypatch):
     report = run(many, tmp_path / "out.tif", say=said.append, threads=2)
     (text,) = said
     assert text.startswith("float32, ")
-    assert " s on cpu with 2 threads" in text
+    assert " s on cpu with 2 threads, after " in text
+    assert text.endswith(" s of preparation")
     assert any("the network ran in float32" in note for note in report.notes)
     with rasterio.open(tmp_path / "out.tif") as file:
         assert file.tags()["PANLOOM_PRECISION"] == "float32"
@@ -102,3 +103,14 @@ def test_info_shows_the_machine(many, tmp_path):
     assert found["rate"] > 0
     assert "FusionNet" in call("info", "--compute").stdout
     assert "--compute" in one_line(call("info").stderr)
+
+
+def test_info_shows_the_scene_beside_the_machine(many):
+    words = ("info", *many.words, "--compute")
+    facts = json.loads(call(*words, "--json").stdout)
+    assert facts["grid"]["ratio"] == 4
+    assert facts["compute"]["precision"] in ("float32", "bfloat16")
+    text = call(*words).stdout
+    assert "misregistration" in text
+    assert "networks in" in text
+    assert "name PAN and MS" in one_line(call("info", many.words[0], "--compute").stderr)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import rasterio
 from system_tools import call, done, leftovers, outside, pixels, placed, sharpened, told, write
 
+from panloom.errors import PanloomWarning
 from panloom.run import sharpen as engine
 from panloom.run.resolve import DEFAULT
 
@@ -76,6 +78,32 @@ def test_what_is_as_it_should_be_is_no_warning(small, tmp_path):
     assert "not sharpened" not in quiet
 
 
+def test_a_precision_without_a_network_is_warned_about(small, tmp_path):
+    words = ("sharpen", *small.words, "--method", "exp", "--report", tmp_path / "report.json")
+    done(call(*words, tmp_path / "given.tif", "--precision", "float32"))
+    warned = json.loads((tmp_path / "report.json").read_text())["warnings"]
+    assert [text for text in warned if "precision float32 is for networks: exp has none" in text]
+    done(call(*words, tmp_path / "out.tif"))
+    assert not [text for text in json.loads((tmp_path / "report.json").read_text())["warnings"] if "networks" in text]
+    assert (pixels(tmp_path / "given.tif") == pixels(tmp_path / "out.tif")).all()
+
+
+@pytest.mark.parametrize(("gate", "decision", "told"), [(0, "frozen", "is not used"), (1e9, "adapted", "is used")])
+def test_whether_a_fit_is_used_is_told_once(small, tmp_path, gate, decision, told):
+    words = ("--method", "regression", "--set", f"gate={gate}", "--report", tmp_path / "report.json")
+    said = done(call("sharpen", *small.words, tmp_path / "out.tif", *words)).stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["fit"]["decision"] == decision
+    assert 0 < report["fit"]["validated"] < 2
+    assert said.count("the fit to the scene ") == 1
+    assert [note for note in report["notes"] if f"the fit to the scene {told}" in note]
+
+
+def test_a_method_that_fits_nothing_tells_of_no_fit(small, tmp_path):
+    done(call("sharpen", *small.words, tmp_path / "out.tif", "--method", "exp", "--report", tmp_path / "report.json"))
+    assert json.loads((tmp_path / "report.json").read_text())["fit"] is None
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [((), (2, 1, 0)), (("--preview-bands", "nir1,2,blue"), (3, 1, 0)), (("--preview-bands", "4"), (3,))],
@@ -129,3 +157,24 @@ def test_the_bands_of_the_preview_are_told(small, tmp_path, words, shown):
     result = done(call("sharpen", *small.words, tmp_path / "out.tif", "--preview", png, *words))
     assert f"{png}: quick look, shows {', '.join(shown)}\n" in result.stderr
     assert json.loads((tmp_path / "report.json").read_text())["preview"] == {"path": str(png), "bands": shown}
+
+
+def test_what_a_method_warns_of_while_it_looks_at_the_scene_stands_in_the_report(small, tmp_path, monkeypatch):
+    plain = engine.resolve("gsa")
+
+    class Doubtful:
+        traits = plain.traits
+
+        def prepare(self, scene, rng):
+            warnings.warn("PAN looks odd", PanloomWarning, stacklevel=2)
+            warnings.warn("a library's news", DeprecationWarning, stacklevel=2)
+            return plain.prepare(scene, rng)
+
+        def __call__(self, pair):
+            raise AssertionError("prepare gave another one")
+
+    monkeypatch.setattr(engine, "resolve", lambda *_: Doubtful())
+    with pytest.warns(DeprecationWarning, match="a library's news") as news:
+        report = engine.sharpen(*small.words, tmp_path / "out.tif")
+    assert "PAN looks odd" in report.warnings
+    assert not [one for one in news if one.category is PanloomWarning]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 
 from panloom import weights
 from panloom.cli import main
+from panloom.train import Processes
 
 RECIPE = """
 from dataclasses import replace
@@ -77,6 +79,8 @@ def test_training_gives_weights_that_load_by_their_card(recipe, tmp_path):
     assert done.exit_code == 0, done.output
     assert "4/4 loss" in done.output
     assert "ergas/exp" in done.output
+    assert f"{out / 'fusionnet.noise.safetensors'}: the weights, with their card" in done.output
+    assert f"panloom sharpen PAN MS OUT --method {out / 'fusionnet.noise.safetensors'}" in done.output
     assert steps(out) == [1, 2, 3, 4]
     net = weights.load(out / "fusionnet.noise.safetensors")
     plain = load_file(out / "model.safetensors")
@@ -85,6 +89,27 @@ def test_training_gives_weights_that_load_by_their_card(recipe, tmp_path):
     assert facts["recipe"] == "noise.py"
     assert facts["steps"] == 4
     assert facts["torch"] == torch.__version__
+
+
+def test_weights_without_a_card_are_kept_by_the_command_that_is_told(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("PANLOOM_WEIGHTS", str(tmp_path / "own"))
+    recipe.write_text(recipe.read_text().replace("card=Card(name", "card=None and Card(name"))
+    out = tmp_path / "a run"
+    done = panloom(recipe, "--out", out)
+    assert done.exit_code == 0, done.output
+    told = done.output.strip().splitlines()[-1]
+    assert told.startswith(f"{out / 'model.safetensors'}: the weights, without a card; panloom weights import ")
+    words = shlex.split(told.partition("; panloom ")[2].partition(" keeps them for --method fusionnet.TAG")[0])
+    given = [{"TAG": "mine", "TEXT": "CC0-1.0"}.get(word, word) for word in words]
+    assert CliRunner().invoke(main, given).exit_code == 0
+    assert weights.card("fusionnet.mine").options == {"bands": 4}
+
+
+def test_only_the_first_of_several_processes_says_something(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("panloom.train.launched", lambda: Processes(1, 2, 1))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # it would write, too
+    done = panloom(recipe, "--out", tmp_path / "run", "--tensorboard")
+    assert (done.exit_code, done.output) == (0, "")
 
 
 def test_options_change_the_recipe_and_quiet_says_nothing(recipe, tmp_path):
@@ -110,7 +135,11 @@ def test_a_run_is_taken_up_again_or_refused(recipe, tmp_path):
     assert done.exit_code == 1
     assert "steps was 4 and is 9" in done.output
     assert "--init" in done.output
-    assert panloom(recipe, "--out", tmp_path / "next", "--init", out / "model.safetensors").exit_code == 0
+    for file in ("model.safetensors", "last.pt"):
+        assert panloom(recipe, "--out", tmp_path / f"next-{file}", "--init", out / file).exit_code == 0
+    done = panloom(recipe, "--out", tmp_path / "nowhere", "--resume")
+    assert (done.exit_code, "holds no run that --resume could go on with" in done.output) == (1, True)
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_recipe_whose_text_changed_goes_on_with_a_warning(recipe, tmp_path, caplog):

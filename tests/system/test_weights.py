@@ -107,6 +107,64 @@ def test_out_to_the_hub_and_in_again(kept, tmp_path):
     assert weights.card("fusionnet.other").sha256 == weights.card("fusionnet.mine").sha256
 
 
+@pytest.mark.parametrize("ships", [False, True], ids=["of one's own", "shipped"])
+def test_the_commands_in_the_readme_work(ships, kept, small, tmp_path, monkeypatch):
+    """Where the weights are not yet; beside shipped ones of the same name, too."""
+    done(call("weights", "export", "fusionnet.mine", tmp_path / "hub") if not ships else call("weights", "list"))
+    moved = kept.parent.rename(tmp_path / "elsewhere")
+    if ships:
+        monkeypatch.setattr(_store, "SHIPPED", moved)
+        done(call("weights", "export", "fusionnet.mine", tmp_path / "hub"))
+    block = (tmp_path / "hub" / "README.md").read_text().split("```")[1].splitlines()
+    took, use = (line.split() for line in block if line.startswith("panloom "))
+    done(call(*(tmp_path / "hub" if word == "FOLDER" else word for word in took[1:])))
+    assert use[-2:] == ["--method", "fusionnet.mine-hub" if ships else "fusionnet.mine"]
+    done(try_sharpen(small, tmp_path / "out.tif", *use[-2:]))
+
+
+@pytest.mark.parametrize("word", ["LICENCE", "licence.txt", "my licence.md", "sub/terms", "LICENSE-2.0", "GPL"])
+def test_a_licence_that_can_only_be_a_file_must_be_there(word, checkpoint, folder):
+    result = call("weights", "import", checkpoint, "--tag", "mine", "--licence", word)
+    fails(result, 2, "--licence", f"there is no file {word}", "SPDX")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "MIT",
+        "cc-by-nc-4.0",
+        "0BSD",
+        "LicenseRef-mine",
+        "https://x.org/terms.txt",
+        "MIT OR Apache-2.0",
+        "all rights ours",
+    ],
+)
+def test_a_licence_in_words(word, checkpoint):
+    done(call("weights", "import", checkpoint, "--tag", "mine", "--licence", word))
+    assert weights.card("fusionnet.mine").licence == word
+
+
+def test_bands_that_the_card_does_not_name_are_warned_about(checkpoint, small, tmp_path):
+    words = ("--licence", "MIT", "--bands", "red,green,blue,nir")
+    done(call("weights", "import", checkpoint, "--tag", "rgb", *words))
+    told = "fusionnet.rgb was trained on the bands red, green, blue, nir, and is given blue, green, red, nir"
+
+    def reported(*given: str) -> tuple[str, str]:
+        out = ("--overwrite", "--json", *given)
+        report = json.loads(done(call("sharpen", *small.words, tmp_path / "out.tif", *out)).stdout)
+        return "\n".join(report["warnings"]), "\n".join(report["notes"])
+
+    warned, noted = reported("--method", "fusionnet.rgb")
+    assert told in warned
+    assert told not in noted
+    assert "was trained on" not in "".join(reported("--method", "fusionnet.rgb", "--bands", "3,2,1,4"))
+    warned, noted = reported("--method", "fusionnet.rgb+refit")
+    assert told not in warned
+    assert told in noted
+
+
 @pytest.mark.parametrize(
     ("words", "code", "fragments"),
     [

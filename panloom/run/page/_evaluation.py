@@ -72,7 +72,7 @@ def _about(evaluation: Evaluation) -> Html:
         ("bands", _bands(evaluation)),
         ("MTF gains at Nyquist", _gains(evaluation)),
     ]
-    notes = listing("notes", evaluation.notes)
+    notes = listing("notes", evaluation.remarks)
     return section("about", "The pair", styled("cards", *cards), facts(rows), notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 from panloom import networks
 from panloom.compute import Policy, Tuned, _tune, converted, fused, holds_network, measurements, memo_file, tune, wanted
+from panloom.compute._tune import Mode
 from panloom.errors import OptionError
 from panloom.networks import Network
 from panloom.run import fuse as _fuse_module
@@ -181,6 +183,14 @@ def test_the_choice_shows_in_the_tags(monkeypatch):
     assert precision_tag(net, "float32", POLICY) == {PRECISION: "float32"}
     has(monkeypatch, False)
     assert precision_tag(Around(net), "auto", POLICY) == {PRECISION: "float32"}
+
+
+def test_the_mode_is_told_in_plain_words():
+    mode = Mode("bfloat16", 0, 1.0, 71.25)
+    assert str(mode) == "bfloat16, whole tiles at once, PSNR of bfloat16 against float32 71.2 dB"
+    assert str(replace(mode, side=128, psnr=None)) == "bfloat16, tiles in parts of 128 pixels"
+    assert str(replace(mode, psnr=math.inf)).endswith("bfloat16 equal to float32 on samples")
+    assert str(replace(mode, psnr=-math.inf)).endswith("no sample to compare bfloat16 with float32 on")
 
 
 def test_the_outlook_is_pixels_over_rate():

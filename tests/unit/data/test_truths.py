@@ -84,7 +84,7 @@ def test_a_pair_as_truth():
 
 
 def test_what_is_wrong_is_told(tmp_path):
-    with pytest.raises(SceneError, match="no free imagery"):
+    with pytest.raises(SceneError, match=r"no free imagery.*docs/data\.md"):
         open_truths(tmp_path)
     root = tmp_path / "sentinel2"
     root.mkdir()
@@ -94,6 +94,10 @@ def test_what_is_wrong_is_told(tmp_path):
     data_tools.npz(root / "S2.npz", im10=data_tools.pixels(8, 8, 4), im20=data_tools.pixels(8, 8, 6))
     with pytest.raises(SceneError, match=r"S2-im10: needs \(row, col, 1\), is \(8, 8, 4\)"):
         open_truths(tmp_path)
+    for bands in (None, {"im20": ["B5"]}, {"im10": ["red", "nir"], "im20": ["B5"]}):
+        data_tools.manifest(root, {"name": "S2", "bands": bands})
+        with pytest.raises(SceneError, match=r"manifest\.json: S2 needs `bands` .* B12; docs/data\.md"):
+            open_truths(tmp_path)
 
 
 @pytest.mark.slow

@@ -7,14 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from panloom import sensors
+from panloom import networks, sensors
+from panloom.data._gaps import LEAST, grown, recorded_cells
+from panloom.data.example import Example
 from panloom.data.truths import Truth, procedural_truths
 from panloom.data.virtual import Settings, VirtualSensors
 from panloom.errors import OptionError
 from panloom.optics import physical
+from panloom.optics.continuation import extend
+from panloom.train import Supervised
 
 #: An instrument without faults.
-CLEAN = Settings(shift=(0.0, 0.0), haze=0.0, ms_noise=0.0, pan_noise=0.0, told=0.0, quantised=0.0)
+CLEAN = Settings(shift=(0.0, 0.0), haze=0.0, ms_noise=0.0, pan_noise=0.0, told=0.0, quantised=0.0, gaps=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +69,77 @@ def test_all_ratios_and_numbers_of_bands_come_and_shapes_fit(truths):
         side = {ratio: side for ratio, _, side in settings.ratios}[pair.ratio]
         assert pair.exp.shape == example.truth.shape == (2, pair.ms.shape[1], side, side)
         assert pair.pan.shape == pair.valid.shape == (2, 1, side, side)
-        assert bool(pair.valid.all())
+        assert bool(pair.valid.any())
         assert bool(torch.isfinite(torch.cat([pair.pan.flatten(), pair.ms.flatten()])).all())
         assert all(-0.5 <= place < pair.ratio - 0.5 for place in pair.phase)
         met |= {("ratio", pair.ratio), ("bands", pair.ms.shape[1])}
-    assert {value for kind, value in met if kind == "ratio"} == {2, 3, 4, 5, 6, 8}
+    assert {value for kind, value in met if kind == "ratio"} == {2, 3, 4, 5, 6, 7, 8}
     assert {value for kind, value in met if kind == "bands"} == {1, 2, 3, 4, 6, 8}
+
+
+# No data.
+
+
+def with_and_without_gaps(truths: list[Truth], number: int) -> tuple[Example, Example]:
+    """One draw, by an instrument that leaves gaps and by one that leaves none."""
+    gappy, whole = (VirtualSensors(truths, Settings(gaps=share)) for share in (1.0, 0.0))
+    return gappy(seed(number)), whole(seed(number))
+
+
+def test_the_share_of_examples_with_gaps_is_that_of_the_settings(truths):
+    small = tuple((ratio, share, 8 * ratio) for ratio, share, _ in Settings().ratios)
+    source = VirtualSensors(truths, Settings(ratios=small))
+    found = sum(not bool(source(seed(number)).pair.valid.all()) for number in range(200))
+    # A few gaps lie in the margin that is cut off. Three deviations of a binomial number are 18 of 200.
+    assert 32 <= found <= 68
+    assert all(bool(VirtualSensors(truths, CLEAN)(seed(number)).pair.valid.all()) for number in range(20))
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_gaps_change_nothing_where_something_was_recorded(truths, number):
+    gappy, whole = with_and_without_gaps(truths, number)
+    pair, same = gappy.pair, whole.pair
+    assert torch.equal(gappy.truth, whole.truth)
+    assert bool(same.valid.all())
+    assert torch.equal(pair.pan[pair.valid], same.pan[pair.valid])
+    # What stands in a gap is made of its surroundings: it is never by chance what was there.
+    recorded = (pair.ms == same.ms).all(1, keepdim=True)
+    assert bool(recorded.any())
+    assert bool(torch.isfinite(torch.cat([x.flatten() for x in (pair.pan, pair.ms, pair.exp)])).all())
+    beside, inside = grown(recorded, 1) & ~recorded, (..., slice(1, -1), slice(1, -1))
+    continued = extend(same.ms, recorded.expand_as(same.ms), steps=1)
+    assert torch.allclose((continued * beside)[inside], (pair.ms * beside)[inside], atol=1e-6)
+    counted = torch.nn.functional.max_pool2d(pair.valid.float(), pair.ratio) > 0
+    assert not bool((counted & ~grown(recorded, 1))[..., 1:-1, 1:-1].any())
+    within = recorded.repeat_interleave(pair.ratio, -2).repeat_interleave(pair.ratio, -1)
+    assert bool(pair.valid[within].all())
+
+
+def test_an_objective_has_finite_slopes_beside_gaps(truths):
+    net, objective = networks.build("universal", {"width": 4, "depth": 2, "maps": 8}), Supervised("relative", border=6)
+    for number in range(6):
+        example, _ = with_and_without_gaps(truths, number)
+        slopes = torch.autograd.grad(objective(net, example, seed(0)), list(net.parameters()))
+        assert all(bool(torch.isfinite(slope).all()) for slope in slopes)
+
+
+def test_recorded_cells_are_enough_of_them_and_follow_from_the_generator():
+    shares = []
+    for number in range(300):
+        cells = recorded_cells(24 + number % 9, seed(number))
+        assert torch.equal(cells, recorded_cells(24 + number % 9, seed(number)))
+        shares.append(float(cells.float().mean()))
+    assert min(shares) >= LEAST
+    assert sum(share < 1 for share in shares) > 270
+    assert min(shares) < 0.4 < 0.9 < max(shares)
+
+
+def test_cells_grow_by_whole_steps_in_all_directions():
+    cells = torch.zeros(1, 1, 9, 9, dtype=torch.bool)
+    cells[..., 4, 4] = True
+    assert torch.equal(grown(cells, 0), cells)
+    assert int(grown(cells, 2).sum()) == 25
+    assert bool(grown(cells, 2)[..., 2:7, 2:7].all())
 
 
 def test_pan_tells_of_the_truth(truths):

@@ -14,9 +14,11 @@ from eval_tools import FAILS, Stub
 from panloom import metrics
 from panloom.compute import Policy
 from panloom.errors import MethodError, OptionError, PanloomError
+from panloom.run import _fits
 from panloom.run import evaluate as engine
 from panloom.run._json import to_json
 from panloom.run.evaluate import FIRST, REDUCED, Evaluation, evaluate
+from panloom.run.resolve import card_of
 
 NEVER = pytest.fail
 
@@ -48,6 +50,7 @@ def stubs(monkeypatch):
         known = {name.replace("_", "-"): fuser for name, fuser in fusers.items()}
         monkeypatch.setattr(engine, "resolve", lambda name, given=None: known.get(name) or real(name, given))
         monkeypatch.setattr(engine, "options_of", lambda name: [] if name in known else options(name))
+        monkeypatch.setattr(_fits, "card_of", lambda name: None if name in known else card_of(name))
         return list(known)
 
     return add
@@ -402,5 +405,6 @@ def test_json_of_a_dataclass():
             "bands": {"q": [None]},
             "seconds": 0.5,
             "error": None,
+            "notes": [],
         }
     ]

@@ -83,8 +83,16 @@ def log_until_cut(folder):
 
 def test_a_run_that_ended_before_its_first_checkpoint_begins_again(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"step": 1}\n')
-    train(recipe(), run(tmp_path, resume=True))
+    with pytest.warns(UserWarning, match="no checkpoint yet: the run begins again with step 1"):
+        train(recipe(), run(tmp_path, resume=True))
     assert [line["step"] for line in log(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("folder", ["none", "."])
+def test_where_there_is_no_run_none_goes_on(tmp_path, folder):
+    with pytest.raises(TrainingError, match=r"holds no run that --resume could go on with: give .*--out, or leave"):
+        train(recipe(), run(tmp_path / folder, resume=True))
+    assert not list(tmp_path.iterdir())
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -199,6 +207,33 @@ def test_a_run_goes_on_from_the_weights_of_another(tmp_path):
         Learner(recipe(), CPU, tmp_path / "none.safetensors")
 
 
+def test_a_run_begins_with_what_a_checkpoint_would_keep(tmp_path):
+    train(recipe(), run(tmp_path / "one"), stop=after(3))
+    file = tmp_path / "one" / "last.pt"
+    train(recipe(steps=1, optimizer=Sgd(0.0)), run(tmp_path / "two", init=file))
+    kept, average = load_file(tmp_path / "two" / "model.safetensors"), checkpoint(tmp_path / "one")["average"]
+    assert all(torch.allclose(kept[name], average[name], rtol=1e-6) for name in kept)
+    with pytest.raises(TrainingError, match="no weights for this network"):
+        Learner(recipe(options={"bands": 3}), CPU, file)
+    torch.save(Toy().state_dict(), tmp_path / "plain.pt")
+    (tmp_path / "words.txt").write_text("no weights")
+    torch.save({"version": 1, "step": _Bomb()}, tmp_path / "bomb.pt")
+    for name in ("plain.pt", "words.txt", "bomb.pt"):
+        with pytest.raises(TrainingError, match=rf"{name}: .*--init takes .*model\.safetensors .*last\.pt"):
+            Learner(recipe(), CPU, tmp_path / name)
+
+
+def test_a_torch_that_is_not_safe_reads_no_checkpoint(tmp_path, monkeypatch):
+    train(recipe(), run(tmp_path / "one"), stop=after(3))
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("it was read"))
+    for changes in ({"resume": True}, {"init": tmp_path / "one" / "last.pt"}):
+        out = tmp_path / ("one" if "resume" in changes else "two")
+        with pytest.raises(TrainingError, match=r"last\.pt: torch 2\.9\.1.*update torch to 2\.10"):
+            train(recipe(), run(out, **changes))
+    assert (tmp_path / "one" / "last.pt").is_file()
+
+
 def test_development_scores_stand_in_the_log(tmp_path):
     seen = []
 
@@ -293,6 +328,31 @@ def test_another_recipe_does_not_go_on(tmp_path, changes, told):
         train(recipe(**changes), run(tmp_path, resume=True))
 
 
+class Told:
+    """A source that tells its settings."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def __repr__(self) -> str:
+        return f"Told({self.words})"
+
+    def __call__(self, rng):
+        return waves(rng)
+
+
+def test_a_source_that_draws_something_else_does_not_go_on(tmp_path):
+    same_so_far = "range=1, " * 200
+    train(recipe(source=Told(f"{same_so_far}gaps=0.25")), run(tmp_path), stop=after(2))
+    with pytest.raises(TrainingError, match=r"source was \.\.\..*gaps=0\.25.* and is \.\.\..*gaps=0\.5") as caught:
+        train(recipe(source=Told(f"{same_so_far}gaps=0.5")), run(tmp_path, resume=True))
+    assert len(str(caught.value)) < 700
+    # Checkpoints of before told the kind of a source alone.
+    state = checkpoint(tmp_path)
+    torch.save(state | {"settings": state["settings"] | {"source": "Told"}}, tmp_path / "last.pt")
+    assert train(recipe(source=Told("")), run(tmp_path, resume=True))
+
+
 def test_a_schedule_without_an_end_may_be_prolonged(tmp_path):
     made = recipe(schedule=Stairs(2, 0.5))
     train(made.changed(steps=9), run(tmp_path / "straight"))
@@ -357,7 +417,7 @@ def test_an_error_of_the_source_comes_out(tmp_path):
 
     with pytest.raises(OptionError, match="no such file"):
         train(recipe(source=broken), run(tmp_path))
-    train(recipe(), run(tmp_path, resume=True))
+    train(recipe(), run(tmp_path))
 
 
 def test_examples_are_pure_functions_of_seed_and_number():

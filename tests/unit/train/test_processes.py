@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from train_tools import log, recipe
 
 from panloom.errors import OptionError
-from panloom.train import Development, Processes, Run, _loop, train
+from panloom.train import Development, Processes, Run, _loop, launched, train
 
 registered = train_tools.toy_in_registry
 
@@ -57,6 +57,14 @@ def test_examples_that_cannot_be_shared_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(_loop, "processes", lambda device: nullcontext(Processes(0, 2)))
     with pytest.raises(OptionError, match="3 examples a step cannot be shared by 2 processes; give --examples 2"):
         train(recipe(examples=3), Run(tmp_path, device="cpu"))
+
+
+def test_a_process_knows_its_number_before_they_are_bound_together(monkeypatch):
+    assert launched() == Processes()
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    assert launched() == Processes(3, 4, 1)
+    assert not launched().first
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own():

@@ -15,7 +15,9 @@ from tiny_scenes import tiny_scene, tiny_store
 from train_tools import Toy, log, recipe, waves
 
 from panloom import networks, weights
-from panloom.data import truths
+from panloom.compute import processor_name
+from panloom.data import Mixture, WaldExamples, read_folder, truths
+from panloom.data.virtual import VirtualSensors
 from panloom.errors import OptionError, SceneError
 from panloom.train import (
     Adam,
@@ -25,6 +27,7 @@ from panloom.train import (
     Run,
     Stairs,
     Supervised,
+    _facts,
     load_recipe,
     origin,
     patches,
@@ -199,25 +202,64 @@ def test_settings_tell_what_is_learned_in_the_same_words_in_every_process():
     assert one["source"] == "waves"
     assert " at 0x" not in json.dumps([one, other])
     assert one["objective"] != other["objective"]
-    long = recipe(options={"bands": 2, **{f"x{i}": i for i in range(100)}}).settings()["options"]
+    long = recipe(options={"bands": 2, **{f"x{i}": i for i in range(1000)}}).settings()["options"]
     assert len(long) < 100
-    assert long == recipe(options={"bands": 2, **{f"x{i}": i for i in range(100)}}).settings()["options"]
+    assert long == recipe(options={"bands": 2, **{f"x{i}": i for i in range(1000)}}).settings()["options"]
+
+
+def test_settings_tell_all_that_a_source_draws_from(tiny):
+    few = truths.procedural_truths(1, side=64)
+    virtual_sensors = VirtualSensors(few, virtual.instrument("worldview-3"))
+    real = WaldExamples(read_folder(tiny), size=32, batch=2, form="toolbox")
+    words = recipe(source=Mixture([(virtual_sensors, 0.8), (real, 0.2)])).settings()["source"]
+    assert words == f"Mixture([({virtual_sensors!r}, 0.8), ({real!r}, 0.2)])"
+    assert "VirtualSensors(1 truths, Settings(ratios=((2, 0.25, 96)," in words
+    assert "sensor=Sensor(name='worldview-3'" in words
+    assert "WaldExamples(1 pairs, size=32, batch=2, form='toolbox', turn=True, even=False)" in words
+    assert words != recipe(source=VirtualSensors(few)).settings()["source"]
 
 
 def test_the_origin_of_a_recipe_names_text_and_commit(tmp_path):
     path = tmp_path / "r.py"
     path.write_text("x = 1\n")
-    assert origin(path, None)["commit"] == ""
+    assert origin(path, None)["recipe_commit"] == ""
     text = origin(path, None)["recipe_sha256"]
     path.write_text("x = 2\n")
     assert origin(path, None)["recipe_sha256"] != text
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q"], ["add", "r.py"], ["commit", "-qm", "x"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
-    commit = origin(path, None)["commit"]
+    commit = origin(path, None)["recipe_commit"]
     assert len(commit) >= 40
     path.write_text("x = 3\n")
-    assert origin(path, None)["commit"] == f"{commit}+"
+    assert origin(path, None)["recipe_commit"] == f"{commit}+"
+    # A file that merely lies in a checkout is no part of it: so are packages in an environment.
+    (tmp_path / "untracked.py").write_text("")
+    assert origin(tmp_path / "untracked.py", None)["recipe_commit"] == ""
+
+
+def test_the_commit_is_that_of_panloom_and_not_that_of_the_recipe(tmp_path, monkeypatch):
+    inside = Path(_facts.__file__).resolve()
+    found = {inside: ("/panloom", "abc"), RECIPES[0].resolve(): ("/panloom", "abc")}
+    monkeypatch.setattr(_facts, "_checkout", lambda file: found.get(file, ("/elsewhere", "def+")))
+    assert origin(RECIPES[0], None)["commit"] == "abc"
+    assert "recipe_commit" not in origin(RECIPES[0], None)
+    (tmp_path / "r.py").write_text("")
+    elsewhere = origin(tmp_path / "r.py", None)
+    assert (elsewhere["commit"], elsewhere["recipe_commit"]) == ("abc", "def+")
+    card = weights.Card(name="toy.own", licence="CC0-1.0")
+    told = {**_facts.facts(recipe(), Run(tmp_path), 1.0, torch.device("cpu")), "panloom": "1.2"}
+    for more, words in (
+        ({}, ""),
+        (origin(RECIPES[0], None), "abc"),
+        (elsewhere, "abc; the recipe lies elsewhere, at def+"),
+        ({"commit": "", "recipe_commit": ""}, "panloom 1.2; the recipe lies elsewhere, in no repository"),
+    ):
+        assert _facts.completed(card, {**told, **more}).commit == words
+
+
+def test_the_hardware_is_told_in_the_words_of_measurements(tmp_path):
+    assert _facts.facts(recipe(), Run(tmp_path), 1.0, torch.device("cpu"))["hardware"] == processor_name()
 
 
 # Data of published recipes.

@@ -92,7 +92,7 @@ def test_folders_that_are_refused(tmp_path):
 
 def test_a_folder_that_holds_a_model_or_cannot_be_made(tmp_path):
     hub.write(small_network(), small_card(), tmp_path)
-    with pytest.raises(OutputError, match="holds a model"):
+    with pytest.raises(OutputError, match=r"holds a model.*--overwrite; in Python overwrite=True"):
         hub.write(small_network(), small_card(), tmp_path)
     hub.write(small_network(seed=1), small_card(), tmp_path, overwrite=True)
     with pytest.raises(OutputError, match="cannot be made"):

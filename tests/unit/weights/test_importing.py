@@ -76,10 +76,19 @@ def test_a_file_whose_head_names_the_network_and_its_options(tmp_path):
     with pytest.raises(WeightsError, match="holds weights of a-pnn, not of pnn"):
         weights.import_weights(tmp_path / "x.safetensors", "other", network="pnn", facts=GIVEN)
     other = json.dumps({"network": "pnn", "options": {"bands": 3}})
-    for wrong, told in ((other, "no weights of pnn"), ("[3]", "fit no network")):
-        safetensors.torch.save_file(state, tmp_path / "x.safetensors", {"panloom": wrong})
-        with pytest.raises(WeightsError, match=told):
-            weights.import_weights(tmp_path / "x.safetensors", "other", facts=GIVEN)
+    safetensors.torch.save_file(state, tmp_path / "x.safetensors", {"panloom": other})
+    with pytest.raises(WeightsError, match="no weights of pnn"):
+        weights.import_weights(tmp_path / "x.safetensors", "other", facts=GIVEN)
+
+
+@pytest.mark.parametrize("head", [None, {"panloom": "[3]"}], ids=str)
+@pytest.mark.parametrize(
+    ("network", "options"), [("a-pnn", {"bands": 3, "filters": 5}), ("universal", {"width": 8, "depth": 3, "maps": 8})]
+)
+def test_bare_tensors_are_known_with_their_options(network, options, head, tmp_path):
+    safetensors.torch.save_file(networks.build(network, options).state_dict(), tmp_path / "x.safetensors", head)
+    card = weights.import_weights(tmp_path / "x.safetensors", "mine", facts=GIVEN)
+    assert (card.name, card.options) == (f"{network}.mine", options)
 
 
 def test_a_safetensors_file_and_named_bands(tmp_path):

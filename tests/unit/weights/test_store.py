@@ -95,14 +95,14 @@ def test_a_file_beside_its_card_is_a_name_too(tmp_path):
 
 def test_taken_names(folder, monkeypatch, tmp_path):
     weights.save(small_network(), small_card())
-    with pytest.raises(WeightsError, match="there already"):
+    with pytest.raises(WeightsError, match=r"there already; .*--tag.*--overwrite; in Python overwrite=True"):
         weights.save(small_network(seed=1), small_card())
     before = weights.load("fusionnet.test").state_dict()
     weights.save(small_network(seed=1), small_card(), overwrite=True)
     assert not torch.equal(before["last.weight"], weights.load("fusionnet.test").state_dict()["last.weight"])
     monkeypatch.setattr(_store, "SHIPPED", folder)
     monkeypatch.setenv("PANLOOM_WEIGHTS", str(tmp_path / "mine"))
-    with pytest.raises(WeightsError, match="comes with panloom"):
+    with pytest.raises(WeightsError, match="comes with panloom; choose another tag \\(--tag\\)"):
         weights.save(small_network(), small_card(), overwrite=True)
     # A folder in which names are not looked up, such as that of a training run, may hold it.
     assert weights.save(small_network(), small_card(), tmp_path / "run").name == "fusionnet.test"
@@ -221,6 +221,30 @@ def test_a_card_of_another_band_count(saved):
 def test_options_that_the_network_does_not_have(saved):
     edit(saved, "[options]\nbands = 3", "[options]\nbnds = 3")
     refused("cannot be followed", "bnds")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("width", 10**6, "(1000000,) belongs"),
+        ("width", 10**9, "cannot be followed"),
+        ("width", 10**30, "cannot be followed"),
+        ("maps", 8 * 10**9, "expand"),
+        ("depth", 10**9, "more than 4096 parameters"),
+    ],
+)
+def test_options_of_a_giant_are_refused_before_it_takes_memory(folder, option, value, told):
+    options = {"width": 4, "depth": 1, "maps": 8}
+    net = networks.build("universal", options)
+    weights.save(net, weights.Card("universal.test", "MIT", options=options))
+    file = folder / "universal.test.toml"
+    file.write_text(file.read_text().replace(f"{option} = {options[option]}", f"{option} = {value}"))
+    with pytest.raises(WeightsError) as caught:
+        weights.load("universal.test")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # What watched over it is gone.
+    assert len(list(torch.nn.modules.module._global_parameter_registration_hooks)) == 0
 
 
 def test_an_unknown_network(saved):

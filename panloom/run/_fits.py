@@ -1,0 +1,83 @@
+"""Whether a method fits a scene, and what came of fitting it, in words."""
+
+from __future__ import annotations
+
+from panloom import sensors, weights
+from panloom.adapt.refit import Refit, Report
+from panloom.compute import Tuned
+from panloom.errors import MethodError
+from panloom.pair import Fuser
+from panloom.run._default import ANY_RATIO
+from panloom.run.resolve import card_of, parse, trained_ratios
+from panloom.scene import Scene
+
+
+def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
+    """The fuser, if it works at the scene's ratio and number of bands.
+
+    Raises:
+        MethodError: it does not.
+    """
+    traits, grid = fuser.traits, scene.grid
+    ratios = trained_ratios(method) if traits.ratios is None else traits.ratios
+    if ratios is not None and grid.ratio not in ratios:
+        known = ", ".join(map(str, ratios))
+        raise MethodError(
+            f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}; {ANY_RATIO} works at any"
+        )
+    if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
+        have = ", ".join(b.name for b in scene.sensor.bands)
+        raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")
+    return fuser
+
+
+def beyond_training(fuser: Fuser, method: str, scene: Scene) -> tuple[list[str], list[str]]:
+    """What the card of a method's weights did not foresee in a scene: notes where an adapter fits them to it, warnings.
+
+    Args:
+        fuser: as it was resolved.
+        method: its name.
+        scene: that `check_fits` let pass.
+    """
+    card = card_of(method)
+    if card is None:
+        return [], []
+    found: list[str] = []
+    if card.ratios is not None and scene.grid.ratio not in card.ratios:
+        trained = ", ".join(map(str, card.ratios))
+        found.append(f"{card.name} was trained at ratio {trained}, and this scene has ratio {scene.grid.ratio}")
+    if fuser.traits.bands is not None and not _same_bands(card, scene):
+        have = ", ".join(band.name for band in scene.sensor.bands)
+        found.append(
+            f"{card.name} was trained on the bands {weights.bands_in_words(card)}, and is given {have} in their place; "
+            "--bands names and orders them"
+        )
+    return (found, []) if parse(method).adapters else ([], found)
+
+
+def _same_bands(card: weights.Card, scene: Scene) -> bool:
+    """Whether the bands of a card, where it names any, are those of the scene, by whatever name."""
+    if not isinstance(card.bands, tuple):
+        return True
+    meant = [sensors.band_named(scene.sensor, name) for name in card.bands]
+    return [band and band.name for band in meant] == [band.name for band in scene.sensor.bands]
+
+
+def fit_of(fuser: Fuser) -> Report | None:
+    """What the fit of a prepared method to its scene did; None for a method that fits nothing."""
+    inner = fuser.fuser if isinstance(fuser, Tuned) else fuser
+    report = getattr(inner, "report", None)
+    return report if isinstance(report, Report) else None
+
+
+def fit_in_words(fuser: Fuser) -> list[str]:
+    """Whether a prepared method uses its fit to the scene; nothing for a method that fits nothing."""
+    report = fit_of(fuser)
+    if report is None:
+        return []
+    if report.decision == "frozen":
+        inner = fuser.fuser if isinstance(fuser, Tuned) else fuser
+        instead = "the network as it is" if isinstance(inner, Refit) else "interpolated MS"
+        return [f"the fit to the scene is not used, but {instead}: {report.reason}"]
+    left = "" if report.validated is None else f": on held-back pixels {report.validated:.3f} of the error is left"
+    return [f"the fit to the scene is used{left}"]
