@@ -13,7 +13,7 @@ spectral back-projection ends it: the result, seen through the band's MTF at the
 that was recorded.
 
     out = exp + std_b * (w . z_b)        z_b = [gains * details, free maps, details, 1]
-    out = out + U(ms - D(out))           D: the MTF at the pair's phase, U: cubic interpolation at that phase
+    out = out + U P (ms - D(out))        see `panloom.optics.back_projection`
 
 `forward` sums the head into the last layer before pixels are shuffled, which is the same number with a sixth of the
 memory; `features` gives all maps, which an adapter can weigh anew.
@@ -35,7 +35,7 @@ from torch.nn import functional
 from panloom.errors import MethodError, PanloomWarning
 from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
-from panloom.optics import physical
+from panloom.optics import back_projection, physical
 from panloom.optics.moments import Moments, some
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.tiling import blocks
@@ -64,9 +64,6 @@ TINY = 1e-9
 
 #: Weights of the four details before training: a mean of the classical methods.
 START = (0.25, 0.35, 0.25, 0.15)
-
-#: MS pixels on each side that the interpolation of the back-projection looks at.
-CUBIC = 2
 
 #: Part of the pixels that a result depends on, counted from it, beyond which nothing changes it by 1e-7 of a deviation
 #: of the band: the last taps of four filters in a row multiply to less.
@@ -244,7 +241,7 @@ class Universal(Network):
         widest, mean, layers = min(gains), sum(gains) / len(gains), len(self.body) + 1
         cells = 0
         for p in phase:
-            first, last = physical.round_trip((0, ratio - 1), widest, ratio, p, CUBIC)
+            first, last = back_projection.reach((0, ratio - 1), widest, ratio, p)
             # On the half grid whole blocks of 2 x 2 pixels belong together.
             first, last = 2 * (first // 2 - layers), 2 * (last // 2 + layers) + 1
             low = physical.round_trip((first, last), mean, ratio, p)
@@ -314,9 +311,9 @@ class Universal(Network):
 
     def _finish(self, residual: Float[Tensor, "b C H W"], look: Look, pair: Pair) -> Float[Tensor, "b C H W"]:
         out = torch.addcmul(pair.exp, look.std, residual)
-        wrong = pair.ms - physical.degrade(out, _gains(pair), pair.ratio, pair.phase)
-        wrong = wrong * pair.whole_cells.to(wrong.dtype)
-        return out + physical.interpolate(wrong, pair.ratio, pair.phase, reach=CUBIC)
+        return back_projection.back_project(
+            out, pair.ms, gains=_gains(pair), phase=pair.phase, recorded=pair.whole_cells
+        )
 
     def _look(self, pair: Pair, pan: tuple[Tensor, Tensor] | None = None) -> Look:
         """Of the scene, if `prepare` saw one, else of the items of the batch, each by itself; `pan`: from `_detail`."""
