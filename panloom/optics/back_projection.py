@@ -65,6 +65,12 @@ def reach(pixels: tuple[int, int], gain: float, ratio: int, phase: float) -> tup
     return first - TAPS * ratio, last + TAPS * ratio
 
 
+def halo(gains: Sequence[float], ratio: int, phase: tuple[float, float]) -> int:
+    """MS pixels around a cell that a step looks at."""
+    ends = [reach((0, ratio - 1), min(gains), ratio, p) for p in phase]
+    return max(max(-(first // ratio), last // ratio) for first, last in ends)
+
+
 @lru_cache(maxsize=256)
 def _inverse(
     gain: float, ratio: int, phase: tuple[float, float]
