@@ -1,15 +1,18 @@
 """Networks of virtual sensors against the classical shelf, on held-out virtual scenes of the same sensor.
 
-    python benchmarks/virtual.py DATA [--sensor NAME ...] > virtual.md
+    python benchmarks/virtual.py score DATA OUT [--sensor NAME ...]
+    python benchmarks/virtual.py table OUT > virtual.md
 
 DATA is the folder of free imagery (docs/data.md). The scenes are made from *validation* imagery (Landsat validation
 pairs and held-out columns of Sentinel-2; no drawn land, no shapes) by the generator that training used, with the same
 settings apart from the size of the scenes. The best classical method is that of each scene, chosen with the truth.
+What stands in OUT already is not computed again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -56,24 +59,37 @@ def ergas(method: str, scene: Scene, example: Example) -> float:
     return ERGAS.value(ERGAS.tally(*images, ratio=scene.grid.ratio))
 
 
-def rows(data: Path, sensor: str, tag: str) -> list[str]:
-    """Table lines of a sensor."""
-    found = {network: [] for network in NETWORKS if f"{network}.{tag}" in weights.names()}
-    singles: dict[str, list[float]] = {name: [] for name in classical.names()}
+def score(data: Path, out: Path, sensor: str, methods: list[str]) -> None:
+    """Fill OUT with a file for a sensor: ERGAS of each method on each scene; what stands there stays."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{sensor}.json"
+    found: dict[str, list[float]] = json.loads(file.read_text()) if file.is_file() else {}
+    missing = [name for name in [*classical.names(), *methods] if name not in found]
+    if not missing:
+        return
+    names = [band.name for band in imitated(sensor).bands]
     for example in scenes(data, sensor):
         pair = example.pair
-        names = [band.name for band in imitated(sensor).bands]
+        assert pair.sensor is not None  # the imitated one
         scene = array_scene(pair.pan, pair.ms, sensor=pair.sensor, phase=pair.phase, sharpen=names, full_scale=1.0)
-        shelf = {name: ergas(name, scene, example) for name in singles}
-        best = min(shelf.values())
-        for name, value in shelf.items():
-            singles[name].append(value / best)
-        for network, values in found.items():
-            values.append(ergas(f"{network}.{tag}", scene, example) / best)
-    single = min(singles, key=lambda name: geometric(singles[name]))
-    lines = [f"| {sensor} | `{single}` | {geometric(singles[single]):.3f} | {max(singles[single]):.3f} |"]
-    lines += [f"| {sensor} | `{n}.{tag}` | {geometric(v):.3f} | {max(v):.3f} |" for n, v in found.items()]
-    return lines
+        for name in missing:
+            found.setdefault(name, []).append(ergas(name, scene, example))
+    file.write_text(json.dumps(found))
+
+
+def table(out: Path) -> str:
+    """All sensors as Markdown."""
+    lines = ["| virtual sensor | method | ERGAS over the best classical | worst |", "|---|---|---|---|"]
+    for file in sorted(out.glob("*.json")):
+        found: dict[str, list[float]] = json.loads(file.read_text())
+        shelf = [name for name in classical.names() if name in found]
+        best = [min(values) for values in zip(*(found[name] for name in shelf), strict=True)]
+        relative = {n: [value / least for value, least in zip(v, best, strict=True)] for n, v in found.items()}
+        single = min(shelf, key=lambda name: geometric(relative[name]))
+        for name in [single, *(name for name in found if name not in shelf)]:
+            values = relative[name]
+            lines.append(f"| {file.stem} | `{name}` | {geometric(values):.3f} | {max(values):.3f} |")
+    return "\n".join(lines)
 
 
 def geometric(values: list[float]) -> float:
@@ -81,16 +97,28 @@ def geometric(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
+def shipped(sensor: str) -> list[str]:
+    """The networks of a sensor that are there, alone and with back-projection, and the network for any sensor."""
+    own = [name for network in NETWORKS if (name := f"{network}.{SENSORS[sensor]}") in weights.names()]
+    return [*own, *(f"{name}+project" for name in own), "universal.open"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--sensor", choices=list(SENSORS), action="append")
+    commands = parser.add_subparsers(dest="command", required=True)
+    scoring = commands.add_parser("score")
+    scoring.add_argument("data", type=Path)
+    scoring.add_argument("out", type=Path)
+    scoring.add_argument("--sensor", choices=list(SENSORS), action="append")
+    drawing = commands.add_parser("table")
+    drawing.add_argument("out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    print("| virtual sensor | method | ERGAS over the best classical | worst |")
-    print("|---|---|---|---|")
+    if given.command == "table":
+        print(table(given.out))
+        return
     for sensor in given.sensor or SENSORS:
-        print("\n".join(rows(given.data, sensor, SENSORS[sensor])), flush=True)
+        score(given.data, given.out, sensor, shipped(sensor))
 
 
 if __name__ == "__main__":

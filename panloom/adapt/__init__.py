@@ -1,5 +1,6 @@
 """Adapters: a trained network fitted to one scene, and the network-free controls that keep them honest."""
 
+from panloom.adapt._frame import Report
 from panloom.adapt._registry import Adapter, adapter, free, free_method, get, names
 
-__all__ = ["Adapter", "adapter", "free", "free_method", "get", "names"]
+__all__ = ["Adapter", "Report", "adapter", "free", "free_method", "get", "names"]

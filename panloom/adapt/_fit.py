@@ -6,22 +6,20 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from panloom.adapt import _physics
-from panloom.adapt._bridge import Bridge
+from panloom.adapt import _frame, _physics
 from panloom.adapt._equations import Base, Columns, Scaling, patches, spectral, wald_folds
+from panloom.adapt._frame import FEWEST, NoFitError, against, constant, every_band, look, refused
 from panloom.adapt._head import Kernel, Mix, merged
 from panloom.adapt._ridge import Products, Roles, solve, validate
-from panloom.adapt._sample import lowered, places, statistics, tiles
+from panloom.adapt._sample import lowered, places, tiles
 from panloom.compute import cut
 from panloom.errors import PanloomWarning
 from panloom.networks import Network
-from panloom.optics.moments import ROUNDING
 from panloom.pair import Pair, SceneLike
 from panloom.types import Window
 
@@ -33,9 +31,6 @@ CONSTANT = 0.01
 
 #: MS pixels along a side of the part of a scene on which a merged head is compared with the sum of both.
 PROBE = 16
-
-#: Equations that each half of the cross-validation must have.
-FEWEST = 32
 
 
 @dataclass(frozen=True)
@@ -51,36 +46,19 @@ class Settings:
     renormalise: bool
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, kw_only=True)
+class Report(_frame.Report):
     """What was done.
 
     Attributes:
-        decision: which output is used.
-        reason: why the frozen one is; empty where it is not.
         ridge: of the network's features; None where nothing was solved, or there is no network.
-        validated: root mean square error on held-back pixels of the scene degraded once more, after over before the
-            fit; None where it was not found.
-        gate: `validated` above this keeps the frozen output.
         equations: pixels of the scene degraded once more, and MS pixels of the spectral equations.
-        places: tiles that were looked at, PAN pixels of the scene.
-        renormalised: the network sees the scene in the values of its source.
         merged: the fit is part of the network's own head.
-        unfitted: bands left as they are because they are constant.
-        seconds: of `prepare`.
     """
 
-    decision: Literal["adapted", "frozen"]
-    reason: str
     ridge: float | None
-    validated: float | None
-    gate: float
     equations: tuple[int, int]
-    places: tuple[Window, ...]
-    renormalised: bool
     merged: bool
-    unfitted: tuple[str, ...]
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +97,6 @@ class Fitted:
         return fused + self.mix(self.columns.physics(pair))
 
 
-class _NoFitError(Exception):
-    """The scene gives no fit; the message says why."""
-
-
 @dataclass(frozen=True)
 class _Solution:
     """Weights of the features as they are (not scaled), and how they were found."""
@@ -143,17 +117,17 @@ def fit(network: Network | None, scene: SceneLike, settings: Settings, rng: Gene
     began = time.perf_counter()
     sample = tiles(scene, settings.tiles, rng)
     columns = Columns(Base(network, None), scene.sensor, 0.0)
-    variance = torch.ones(len(scene.sensor.bands))
-    solution, reason = None, ""
+    varies, solution, reason = every_band(scene.sensor), None, ""
     try:
-        columns, variance = _look(columns, sample, settings)
-        solution = _solve(columns, sample, variance, settings, rng)
-    except _NoFitError as stop:
-        reason = f"nothing was fitted to the scene and the frozen output is used: {stop}"
+        known = look(network, scene.sensor, sample, renormalise=settings.renormalise)
+        varies = known.varies
+        columns = Columns(Base(network, known.bridge), scene.sensor, known.statistics.pan_mean)
+        solution = _solve(columns, sample, known.variance, settings, rng)
+    except NoFitError as stop:
+        reason = refused(stop)
         warnings.warn(reason, PanloomWarning, stacklevel=3)
-    if solution is not None and not solution.validated <= settings.gate:
-        reason = f"on held-back pixels {solution.validated:.3f} of the error is left, more than {settings.gate:g}"
-    unfitted = tuple(b.name for b, v in zip(scene.sensor.bands, variance.tolist(), strict=True) if not v)
+    if solution is not None:
+        reason = against(solution.validated, settings.gate)
     report = Report(
         decision="frozen" if reason else "adapted",
         reason=reason,
@@ -164,34 +138,11 @@ def fit(network: Network | None, scene: SceneLike, settings: Settings, rng: Gene
         places=places(sample),
         renormalised=columns.base.bridge is not None,
         merged=False,
-        unfitted=unfitted,
+        unfitted=constant(scene.sensor, varies),
         seconds=0.0,
     )
     fitted = _fitted(columns, None if reason else solution, scene, sample, report)
     return replace(fitted, report=replace(fitted.report, seconds=time.perf_counter() - began))
-
-
-def _look(columns: Columns, sample: Sequence[Pair], settings: Settings) -> tuple[Columns, Float[Tensor, " C"]]:
-    """The columns with the bridge to this scene, and the variance of each band (0: constant)."""
-    known = statistics(sample) if sample else None
-    if known is None:
-        raise _NoFitError("no part of the scene has enough pixels that are valid in PAN and in all bands")
-    if known.pan_std <= ROUNDING * abs(known.pan_mean):
-        raise _NoFitError(f"PAN is constant ({known.pan_mean:.4g})")
-    varies = known.std > ROUNDING * known.mean.abs()
-    if not bool(varies.any()):
-        raise _NoFitError("all bands are constant")
-    flat = [band.name for band, v in zip(columns.sensor.bands, varies.tolist(), strict=True) if not v]
-    if flat:
-        text = f"constant bands are not fitted to the scene: {', '.join(flat)}"
-        warnings.warn(text, PanloomWarning, stacklevel=4)
-    network = columns.base.network
-    # A network for any number of bands found the scale of the scene itself, in `prepare`, on the scene's own values.
-    fixed = network is not None and network.traits.bands is not None and settings.renormalise
-    source = network.source if network is not None and fixed else None
-    bridge = Bridge.of(source, known) if source is not None else None
-    base = replace(columns.base, bridge=bridge)
-    return replace(columns, base=base, pan_mean=known.pan_mean), known.std.square() * varies
 
 
 def _solve(
@@ -202,16 +153,16 @@ def _solve(
     made = [(one, *columns.make(one.pair, columns.physics(one.pair))) for one in low if one is not None]
     kept = [x[:, :, one.pair.valid[0, 0]] for one, x, _ in made]
     if not sum(x.shape[2] for x in kept):
-        raise _NoFitError("it is too small, or holds too few valid pixels, to be degraded once more")
+        raise NoFitError("it is too small, or holds too few valid pixels, to be degraded once more")
     every = torch.cat(kept, 2)
     if not all(bool(x.isfinite().all()) for x in (every, *(image for _, _, image in made))):
-        raise _NoFitError("the network's output on it is not finite")
+        raise NoFitError("the network's output on it is not finite")
     learned = columns.learned(made[0][1])
     scaling = Scaling.of(every, learned)
     folds = wald_folds(made, scaling)
     if min(fold.count for fold in folds) < FEWEST:
         counts = " and ".join(str(fold.count) for fold in folds)
-        raise _NoFitError(f"{counts} pixels for the two halves of the validation, less than {FEWEST}")
+        raise NoFitError(f"{counts} pixels for the two halves of the validation, less than {FEWEST}")
     parts = [
         spectral(columns, *patch, scaling) for patch in patches(sample, settings.patches, columns.base.multiple, rng)
     ]
@@ -252,7 +203,7 @@ def _weights(
     matrix, right, _ = roles.system((folds[0] + folds[1]).mean + more)
     weights = None if judged is None else solve(matrix, right, ridges[judged.ridge])
     if judged is None or weights is None:
-        raise _NoFitError("its equations have no finite solution")
+        raise NoFitError("its equations have no finite solution")
     return weights, judged.ridge, judged.ratio
 
 

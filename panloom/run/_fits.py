@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panloom import sensors, weights
-from panloom.adapt.refit import Refit, Report
+from panloom.adapt import Report
 from panloom.compute import Tuned
 from panloom.errors import MethodError
 from panloom.pair import Fuser
@@ -77,7 +77,7 @@ def fit_in_words(fuser: Fuser) -> list[str]:
         return []
     if report.decision == "frozen":
         inner = fuser.fuser if isinstance(fuser, Tuned) else fuser
-        instead = "the network as it is" if isinstance(inner, Refit) else "interpolated MS"
+        instead = "the network as it is" if hasattr(inner, "network") else "interpolated MS"
         return [f"the fit to the scene is not used, but {instead}: {report.reason}"]
     left = "" if report.validated is None else f": on held-back pixels {report.validated:.3f} of the error is left"
     return [f"the fit to the scene is used{left}"]

@@ -1,0 +1,362 @@
+"""A small module between the frozen features and the frozen head of a network, trained on patches of one scene."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from panloom.adapt import _frame
+from panloom.adapt._equations import Base
+from panloom.adapt._frame import FEWEST, Known, NoFitError
+from panloom.adapt._module import Moments, Tailor
+from panloom.adapt._patches import SIDE, Cutter, Patch, batched, head_reach, held_back
+from panloom.adapt._sample import Lowered, lowered, places, tiles
+from panloom.adapt._selection import Candidate, Selection, candidates, chosen
+from panloom.adapt._terms import Low, Measure, Sum, Weights, weighted
+from panloom.compute import cut
+from panloom.errors import PanloomWarning
+from panloom.networks import Network
+from panloom.pair import Pair, SceneLike
+from panloom.types import Sensor, Window
+
+#: Decay of the means of slopes and of their squares in Adam, and the share of the rate that is left at the end.
+BETAS, LAST = (0.9, 0.99), 0.1
+
+#: MS pixels at the border of a tile that may be given up so that all patches have one shape.
+INSET = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one fit; see `panloom.adapt._tailoring`."""
+
+    steps: int
+    rate: float
+    tiles: int
+    patches: int
+    selection: Selection
+    weights: Weights
+    gate: float
+    renormalise: bool
+
+
+class Step(NamedTuple):
+    """The loss before a step, and its terms.
+
+    Attributes:
+        loss: weighted sum of the terms.
+        terms: mean of each term that has a weight.
+    """
+
+    loss: float
+    terms: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(_frame.Report):
+    """What was done.
+
+    Attributes:
+        patches: that were learned from at full resolution, PAN pixels of the scene.
+        low_patches: that were learned from on the scene degraded once more, PAN pixels of the scene as well.
+        curve: the loss before each step and after the last one.
+        best: index in the curve of what is used.
+        terms: of the loss, each before and after.
+        parameters: that were trained.
+        pixels: MS pixels of the spectral term, pixels of the Wald term, and pixels held back.
+    """
+
+    patches: tuple[Window, ...] = ()
+    low_patches: tuple[Window, ...] = ()
+    curve: tuple[float, ...] = ()
+    best: int = 0
+    terms: dict[str, tuple[float, float]] | None = None
+    parameters: int = 0
+    pixels: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Tailored:
+    """A frozen network and a module between its features and its head.
+
+    Attributes:
+        base: the network and its bridge.
+        module: None: the frozen output.
+        frozen_bands: indices of bands that keep the frozen output.
+        halo: MS pixels that an output pixel looks at.
+        report: what was done.
+    """
+
+    base: Base
+    module: nn.Module | None
+    frozen_bands: tuple[int, ...]
+    halo: int
+    report: Report
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The fused tile."""
+        network = self.base.network
+        assert network is not None
+        seen = self.base.seen(pair)
+        if self.module is None:
+            fused = network(seen)
+        else:
+            features = network.features(seen)
+            fused = network.head(self.module(features), seen)
+            if self.frozen_bands:
+                kept = list(self.frozen_bands)
+                fused = fused.clone()
+                fused[:, kept] = network.head(features, seen)[:, kept]
+        return fused if self.base.bridge is None else self.base.bridge.to_scene(fused)
+
+
+class Made(NamedTuple):
+    """What a module is made for.
+
+    Attributes:
+        moments: of the features in the patches.
+        known: of the scene.
+        rng: what weights are drawn from.
+    """
+
+    moments: Moments
+    known: Known
+    rng: Generator
+
+
+Maker = Callable[[Made], Tailor]
+
+
+@torch.no_grad()
+def tailored(network: Network, scene: SceneLike, make: Maker, settings: Settings, rng: Generator) -> Tailored:
+    """A network tailored to a scene; where that is not possible, frozen, with a warning that says why.
+
+    `network` is ready for the scene and is not changed.
+    """
+    began = time.perf_counter()
+    sample = tiles(scene, settings.tiles, rng)
+    varies, fit, reason = _frame.every_band(scene.sensor), None, ""
+    base = Base(network, None)
+    try:
+        known = _frame.look(network, scene.sensor, sample, renormalise=settings.renormalise)
+        varies, base = known.varies, Base(network, known.bridge)
+        fit = _fit(base, known, sample, scene.sensor, make, settings, rng)
+    except NoFitError as stop:
+        reason = _frame.refused(stop)
+        warnings.warn(reason, PanloomWarning, stacklevel=3)
+    if fit is not None:
+        reason = _frame.against(fit.validated, settings.gate)
+    report = Report(
+        decision="frozen" if reason else "adapted",
+        reason=reason,
+        validated=fit and fit.validated,
+        gate=settings.gate,
+        places=places(sample),
+        renormalised=base.bridge is not None,
+        unfitted=_frame.constant(scene.sensor, varies),
+        seconds=0.0,
+    )
+    report = report if fit is None else fit.told(report)
+    module, halo = None, network.traits.halo
+    if fit is not None and not reason:
+        module, halo = fit.module.folded(), halo + math.ceil(fit.module.body.reach / scene.grid.ratio)
+    kept = tuple(k for k, v in enumerate(varies.tolist()) if not v)
+    return Tailored(base, module, kept, halo, replace(report, seconds=time.perf_counter() - began))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A trained module, and how it was trained."""
+
+    module: Tailor
+    validated: float
+    steps: Sequence[Step]
+    best: int
+    chosen: tuple[_Chosen, _Chosen]
+    pixels: tuple[int, int, int]
+
+    def told(self, report: Report) -> Report:
+        """The report with what was done."""
+        first, best = self.steps[0].terms, self.steps[self.best].terms
+        return replace(
+            report,
+            patches=self.chosen[0].places,
+            low_patches=self.chosen[1].places,
+            curve=tuple(step.loss for step in self.steps),
+            best=self.best,
+            terms={name: (first[name], best[name]) for name in first},
+            parameters=sum(p.numel() for p in self.module.parameters()),
+            pixels=self.pixels,
+        )
+
+
+class _Chosen(NamedTuple):
+    """Patches of one kind, and where they lie on the scene's PAN grid."""
+
+    patches: list[Patch]
+    places: tuple[Window, ...]
+
+
+def _fit(
+    base: Base, known: Known, sample: Sequence[Pair], sensor: Sensor, make: Maker, settings: Settings, rng: Generator
+) -> _Fit:
+    """A module trained on patches of a sample."""
+    values = known.statistics
+    measure = Measure(sensor, values.std, values.pan_std, known.varies)
+    cutter = Cutter(base, measure, settings.weights, _reach(base, sample))
+    full, low = _full(cutter, sample, settings, rng), _low(cutter, sample, settings, rng)
+    patches = batched([*full.patches, *low.patches])
+    pixels = _counted(full.patches, low.patches)
+    if not all(bool(x.isfinite().all()) for p in patches for x in (p.features, p.image(base, p.features))):
+        raise NoFitError("the network's output on it is not finite")
+    before = _error(base, patches, measure, None)
+    if not before > 0:
+        raise NoFitError("the network makes no error on what is held back of it")
+    moments = Moments.of([patch.features for patch in patches], patches[0].seen.exp.dtype)
+    module = make(Made(moments, known, rng))
+    steps, best = _train(module, base, patches, measure, settings)
+    after = _error(base, patches, measure, module)
+    return _Fit(module, math.sqrt(after / before), steps, best, (full, low), pixels)
+
+
+def _reach(base: Base, sample: Sequence[Pair]) -> int:
+    """MS pixels around a cell that the head looks at; at most the halo of the network."""
+    network, multiple = base.network, base.multiple
+    assert network is not None
+    side = -(-(2 * network.traits.halo + 1) // multiple) * multiple
+    rows, cols = (n - n % multiple for n in sample[0].ms.shape[-2:])
+    if not (rows and cols):
+        raise NoFitError(f"it has fewer than {multiple} MS pixels along a side")
+    window = Window(0, 0, min(side, rows), min(side, cols))
+    return head_reach(network, base.seen(cut(sample[0], window)))
+
+
+def _full(cutter: Cutter, sample: Sequence[Pair], settings: Settings, rng: Generator) -> _Chosen:
+    """Patches at full resolution."""
+    if not (settings.weights.spectral or settings.weights.spatial or settings.weights.consistency):
+        return _Chosen([], ())
+    found = _choose(cutter, sample, settings, rng)
+    patches = [cutter.full(sample[one.tile], one.window) for one in found]
+    return _Chosen(patches, tuple(_placed(sample[one.tile], one.window, 1) for one in found))
+
+
+def _low(cutter: Cutter, sample: Sequence[Pair], settings: Settings, rng: Generator) -> _Chosen:
+    """Patches of the sample degraded once more; without a Wald term they are there to be judged by."""
+    made = [(tile, lowered(tile, cutter.measure.sensor, cutter.base.multiple)) for tile in sample]
+    known = [(tile, low) for tile, low in made if low is not None]
+    if not known:
+        raise NoFitError("it is too small to be degraded once more")
+    pairs = [low.pair for _, low in known]
+    found = _choose(cutter, pairs, settings, rng)
+    patches = [cutter.low(*_split(known[one.tile][1]), one.window) for one in found]
+    return _Chosen(patches, tuple(_placed(known[one.tile][0], one.window, pairs[0].ratio) for one in found))
+
+
+def _choose(cutter: Cutter, pairs: Sequence[Pair], settings: Settings, rng: Generator) -> list[Candidate]:
+    # Patches with all that the head looks at around them are of one shape: one batch, one call of every layer.
+    inset = cutter.around if cutter.around <= INSET else 0
+    return chosen(candidates(pairs, SIDE, cutter.base.multiple, inset), settings.patches, settings.selection, rng)
+
+
+def _split(low: Lowered) -> tuple[Pair, Tensor, Tensor, Tensor]:
+    """A degraded tile with its truth, the pixels to learn from, and those that are held back."""
+    valid = low.pair.valid
+    held = held_back(*valid.shape[-2:]).to(valid.device)
+    return low.pair, low.truth, valid & ~held, valid & held
+
+
+def _placed(tile: Pair, window: Window, factor: int) -> Window:
+    """Where MS pixels of a tile, degraded by `factor`, lie on the scene's PAN grid."""
+    return window.scaled(factor * tile.ratio).shifted(*tile.origin)
+
+
+def _counted(full: Sequence[Patch], low: Sequence[Patch]) -> tuple[int, int, int]:
+    """MS pixels of the spectral term, pixels of the Wald term, pixels held back.
+
+    Raises:
+        NoFitError: there are too few of the last two.
+    """
+    learn = sum(p.target.usable for p in low)
+    held = sum(int(p.target.held.sum()) for p in low if isinstance(p.target, Low))
+    if min(learn, held) < FEWEST:
+        raise NoFitError(
+            f"degraded once more it has {learn} pixels to learn from and {held} to be judged by, less than {FEWEST}"
+        )
+    return sum(p.target.usable for p in full), learn, held
+
+
+def _error(base: Base, patches: Sequence[Patch], measure: Measure, module: Tailor | None) -> float:
+    """Sum of squared errors of the pixels held back."""
+    total = 0.0
+    for patch in patches:
+        if isinstance(patch.target, Low):
+            features = patch.features if module is None else module(patch.features)
+            total += patch.target.squared(patch.image(base, features), measure)
+    return total
+
+
+def _train(
+    module: Tailor, base: Base, patches: Sequence[Patch], measure: Measure, settings: Settings
+) -> tuple[list[Step], int]:
+    """Every step sees all patches; the module is left as it was where the loss was least.
+
+    Returns:
+        The steps and the index of the best.
+
+    Raises:
+        NoFitError: the loss is not finite.
+    """
+    optimiser = torch.optim.Adam(module.parameters(), settings.rate, BETAS)
+    entered = [module.enter(patch.features) for patch in patches]
+    steps: list[Step] = []
+    best, kept = 0, copy.deepcopy(module.state_dict())
+    for k in range(settings.steps + 1):
+        with torch.enable_grad():
+            sums = _terms(module, base, patches, entered, measure, settings.weights)
+            loss = weighted(sums, settings.weights)
+        if not bool(loss.isfinite()):
+            raise NoFitError(f"the loss is not finite after {k} steps at learning rate {settings.rate:g}")
+        steps.append(Step(loss.item(), {name: term.mean.item() for name, term in sums.items()}))
+        if steps[-1].loss < steps[best].loss:
+            best, kept = k, copy.deepcopy(module.state_dict())
+        if k == settings.steps:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = settings.rate * cosine(k / settings.steps)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    module.load_state_dict(kept)
+    module.requires_grad_(False)
+    return steps, best
+
+
+def cosine(part: float) -> float:
+    """The share of the learning rate when a part of the steps is done, from 1 to LAST."""
+    return LAST + (1 - LAST) * (1 + math.cos(math.pi * part)) / 2
+
+
+def _terms(
+    module: Tailor,
+    base: Base,
+    patches: Sequence[Patch],
+    entered: Sequence[Tensor],
+    measure: Measure,
+    weights: Weights,
+) -> dict[str, Sum]:
+    """The terms of all patches."""
+    sums: dict[str, Sum] = {}
+    for patch, inner in zip(patches, entered, strict=True):
+        image = patch.image(base, module.leave(patch.features, inner))
+        for name, term in patch.target.terms(image, measure, weights).items():
+            sums[name] = sums[name] + term if name in sums else term
+    return sums

@@ -1,0 +1,327 @@
+"""swift: the few weights that a new sensor asks to change, learned from a few patches that stand for all.
+
+SWIFT, "Sensitive Weight Identification for Fast Transfer" (Xia et al., arXiv 2507.20311, AAAI 2026). No code is public.
+
+Published (abstract): the architecture stays; 3 % of the target's patches are chosen along the manifold of the data
+without labels; the gradients of the source network on these tell which weights are sensitive to the shift; only 10 to
+30 % of the weights are updated. Proposed, because nothing more is public: descriptors, graph, scores, masks, loss and
+schedule, see `_manifold`, `_sensitivity` and `_masked`. Ours: all of it as exact laws (frozen weights stay bit for
+bit, the order of the patches does not matter), and the use on one scene: patches of the scene degraded once more, whose
+truth is known (Wald's protocol), behind a gate.
+
+`transfer` brings a network to a data set of labelled patches, `Swift` to one scene.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from panloom.adapt import _frame
+from panloom.adapt._bridge import Bridge
+from panloom.adapt._equations import Base
+from panloom.adapt._frame import FEWEST, Known, NoFitError, against, constant, every_band, look, refused
+from panloom.adapt._manifold import Sampling, Selection
+from panloom.adapt._masked import Curve, Loss, Point, Schedule, Watch
+from panloom.adapt._registry import adapter
+from panloom.adapt._sample import Lowered, lowered, places, tiles
+from panloom.adapt._sensitivity import Grain, Probe, Score
+from panloom.adapt._transfer import SMALLEST, Method, Seconds, Settings, Transferred, Work, transfer
+from panloom.compute import cut
+from panloom.data.example import Example
+from panloom.errors import MethodError, OptionError, PanloomWarning
+from panloom.networks import Network
+from panloom.pair import Pair, SceneLike
+from panloom.types import Traits, Window
+
+__all__ = [
+    "Curve",
+    "Point",
+    "Probe",
+    "Report",
+    "Schedule",
+    "Seconds",
+    "Selection",
+    "Settings",
+    "Swift",
+    "Transferred",
+    "Watch",
+    "Work",
+    "transfer",
+]
+
+#: Pixels along the sides of the part of a scene's patch that counts: the first that gives so many patches.
+CORES, PATCHES = (32, 16, 8), 24
+
+#: Pixels around that part, at most; what a network sees beyond has little weight.
+BORDER = 12
+
+#: Share of a patch's pixels that must be valid.
+VALID = 0.5
+
+#: Every so many patches of a scene one is held back from all learning, for the gate.
+HELD_BACK = 3
+
+#: Error on held-back patches that may be left for the new weights to be used.
+GATE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(_frame.Report):
+    """What was done.
+
+    Attributes:
+        work: on the weights; its examples are the scene's patches. None where the scene gave none.
+        judged: patches that were held back for the gate.
+    """
+
+    work: Work | None
+    judged: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A network for a scene, and how it came about."""
+
+    base: Base
+    report: Report
+
+
+@adapter("swift")
+@dataclass(frozen=True, eq=False)
+class Swift:
+    """A trained network of which a part of the weights is learned anew on the scene degraded once more.
+
+    Attributes:
+        network: the source; it is not changed.
+        share: of the weights that may change.
+        method: which these are; "swift": those that the scene's slopes ask to change.
+        score: what is made of the slopes.
+        grain: what a mask chooses at once.
+        subset: share of the scene's patches that is learned from.
+        fewest: patches that are learned from at least, where there are so many.
+        sampling: how they are chosen.
+        loss: what is made small.
+        lr: learning rate at the beginning; a tenth of it at the end.
+        batch: patches of a step.
+        epochs: times that each patch is seen.
+        gate: share of the error of the frozen output that may be left on held-back patches; 0 always keeps it.
+        tiles: of 128 x 128 MS pixels that are looked at, at most.
+        renormalise: bring the scene to the means and deviations of the training data, where they are known.
+        ready: made by `prepare`.
+    """
+
+    network: Network = field(metadata={"option": False})
+    share: float = 0.2
+    method: Method = "swift"
+    score: Score = "gradient"
+    grain: Grain = "element"
+    subset: float = 0.03
+    fewest: int = SMALLEST
+    sampling: Sampling = "manifold"
+    loss: Loss = "l1"
+    lr: float = 1e-3
+    batch: int = 8
+    epochs: int = 30
+    gate: float = GATE
+    tiles: int = 4
+    renormalise: bool = True
+    ready: _Ready | None = field(default=None, metadata={"option": False})
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the network; behind the bridge it is not additive."""
+        network = self.network if self.ready is None else self.ready.base.network or self.network
+        return replace(network.traits, additive=False)
+
+    @property
+    def fitted(self) -> _Ready:
+        """What `prepare` made.
+
+        Raises:
+            MethodError: it was not called.
+        """
+        if self.ready is None:
+            raise MethodError("call prepare(scene, rng) first: the weights are learned on a scene")
+        return self.ready
+
+    @property
+    def report(self) -> Report:
+        """What `prepare` did."""
+        return self.fitted.report
+
+    @property
+    def settings(self) -> Settings:
+        """For `transfer`; the border is that of the patches.
+
+        Raises:
+            OptionError: an option out of its range.
+        """
+        if self.tiles < 1 or not self.gate >= 0:
+            raise OptionError(f"swift needs 1 tile or more and a gate of 0 or more; given: {self.tiles}, {self.gate:g}")
+        return Settings(
+            method=self.method,
+            share=self.share,
+            subset=self.subset,
+            fewest=self.fewest,
+            sampling=self.sampling,
+            probe=Probe(batch=self.batch, score=self.score),
+            grain=self.grain,
+            loss=self.loss,
+            schedule=Schedule(lr=self.lr, final=0.1 * self.lr, batch=self.batch, epochs=self.epochs),
+        )
+
+    @torch.inference_mode(mode=False)
+    def prepare(self, scene: SceneLike, rng: Generator) -> Swift:
+        """The network with weights for a scene; it reads at most 12 times `tiles` tiles of it.
+
+        Raises:
+            OptionError: an option out of its range.
+        """
+        began, settings = time.perf_counter(), self.settings
+        base = Base(self.network.prepare(scene, rng), None)
+        sample = tiles(scene, self.tiles, rng)
+        varies, work, validated, judged, reason = every_band(scene.sensor), None, None, 0, ""
+        used = base
+        try:
+            known = look(base.network, scene.sensor, sample, renormalise=self.renormalise)
+            varies, used = known.varies, replace(base, bridge=known.bridge)
+            patches = _patches(sample, scene, used)
+            done = _learned(used, patches, settings, rng)
+            work, judged = done.report, len(patches.held)
+            validated = _left(used, done.network, patches, known)
+            reason = work.curve.reason or against(validated, self.gate)
+            used = used if reason else replace(used, network=done.network)
+        except NoFitError as stop:
+            reason = refused(stop)
+            warnings.warn(reason, PanloomWarning, stacklevel=2)
+        report = Report(
+            decision="frozen" if reason else "adapted",
+            reason=reason,
+            validated=validated,
+            gate=self.gate,
+            places=places(sample),
+            renormalised=used.bridge is not None,
+            unfitted=constant(scene.sensor, varies),
+            seconds=time.perf_counter() - began,
+            work=work,
+            judged=judged,
+        )
+        return replace(self, ready=_Ready(used, report))
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The fused tile."""
+        base = self.fitted.base
+        assert base.network is not None
+        fused = base.network(base.seen(pair))
+        return fused if base.bridge is None else base.bridge.to_scene(fused)
+
+
+@dataclass(frozen=True)
+class _Patches:
+    """Patches of a scene degraded once more, in the values that the network sees.
+
+    Attributes:
+        learn: to learn from.
+        held: never learned from.
+        border: pixels around the part of each that counts.
+    """
+
+    learn: list[Example]
+    held: list[Example]
+    border: int
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return len(self.learn) + len(self.held)
+
+
+def _patches(sample: Sequence[Pair], scene: SceneLike, base: Base) -> _Patches:
+    """Patches whose parts that count do not overlap, as large as there are enough of.
+
+    Raises:
+        NoFitError: there are too few.
+    """
+    low = [one for tile in sample if (one := lowered(tile, scene.sensor, base.multiple)) is not None]
+    unit = scene.grid.ratio * base.multiple
+    reach = 0 if base.network is None else base.network.traits.halo * scene.grid.ratio
+    border = min(-(-reach // unit), max(BORDER // unit, 1)) * unit
+    sides = [max(core - core % unit, unit) for core in CORES]
+    best = _Patches([], [], border)
+    # A scene that has few patches with all that the network looks at around them gives more with less of it.
+    for side, around in dict.fromkeys((side, n) for n in (border, min(border, unit)) for side in sides):
+        found = _cut(low, side, around, base.bridge)
+        if found.count > best.count:
+            best = found
+        if best.count >= PATCHES:
+            break
+    counts = [sum(int(_inner(one.pair.valid, best.border).sum()) for one in part) for part in (best.learn, best.held)]
+    if len(best.learn) < 2 or min(counts) < FEWEST:
+        raise NoFitError(
+            f"degraded once more it has {counts[0]} valid pixels to learn from, in {len(best.learn)} patches, and "
+            f"{counts[1]} to judge by; {FEWEST} of both are needed, in 2 patches"
+        )
+    return best
+
+
+def _cut(low: Sequence[Lowered], side: int, border: int, bridge: Bridge | None) -> _Patches:
+    """The patches of a size that hold data."""
+    found, whole = _Patches([], [], border), side + 2 * border
+    for number, one in enumerate(low):
+        ratio = one.pair.ratio
+        rows, cols = (max((n - 2 * border) // side, 0) for n in one.truth.shape[-2:])
+        for row, col in ((r, c) for r in range(rows) for c in range(cols)):
+            cells = Window(row * side // ratio, col * side // ratio, whole // ratio, whole // ratio)
+            # A patch is an image of its own: a batch has one origin.
+            pair = replace(cut(one.pair, cells), origin=(0, 0))
+            if float(_inner(pair.valid, border).double().mean()) < VALID:
+                continue
+            truth = one.truth[(..., *cells.scaled(ratio).inside(Window(0, 0, 0, 0)))]
+            part = found.learn if (number + row + col) % HELD_BACK else found.held
+            part.append(_seen(Example(pair, truth), bridge))
+    return found
+
+
+def _seen(example: Example, bridge: Bridge | None) -> Example:
+    """In the values that the network sees."""
+    if bridge is None:
+        return example
+    gain, offset = (x.to(example.truth)[:, None, None] for x in (bridge.gain, bridge.offset))
+    return Example(bridge.to_source(example.pair), gain * example.truth + offset)
+
+
+def _inner(image: Tensor, border: int) -> Tensor:
+    inside = slice(border, -border or None)
+    return image[..., inside, inside]
+
+
+def _learned(base: Base, patches: _Patches, settings: Settings, rng: Generator) -> Transferred:
+    """The network with other weights."""
+    assert base.network is not None
+    try:
+        return transfer(base.network, patches.learn, replace(settings, border=patches.border), rng)
+    except OptionError as stop:
+        raise NoFitError(str(stop)) from stop
+
+
+@torch.no_grad()
+def _left(base: Base, network: Network, patches: _Patches, known: Known) -> float:
+    """Root mean square error on held-back patches, new over old, bands in units of their deviation."""
+    gain = 1.0 if base.bridge is None else base.bridge.gain
+    deviation = known.statistics.std * gain
+    weight = torch.where(known.varies, 1 / torch.where(known.varies, deviation, 1.0), 0.0)[:, None]
+    squares = [0.0, 0.0]
+    assert base.network is not None
+    for one in patches.held:
+        inside = _inner(one.pair.valid, patches.border)[:, 0]
+        for k, net in enumerate((base.network, network)):
+            error = _inner(net(one.pair) - one.truth, patches.border).transpose(0, 1)[:, inside]
+            squares[k] += float((weight.to(error.device) * error.double()).square().sum())
+    return (squares[1] / squares[0]) ** 0.5 if squares[0] else 1.0
