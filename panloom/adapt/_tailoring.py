@@ -83,6 +83,7 @@ class Tailoring(ABC):
     ready: Tailored | None = field(default=None, kw_only=True, metadata={"option": False})
 
     name: ClassVar[str]
+    paper: ClassVar[str]
 
     @abstractmethod
     def module(self, made: Made) -> Tailor:
@@ -109,7 +110,8 @@ class Tailoring(ABC):
         """Those of the network."""
         own = self.ready.base.network if self.ready else None
         traits = (own or self.network).traits
-        return replace(traits, halo=self.ready.halo if self.ready else traits.halo, additive=False)
+        halo = self.ready.halo if self.ready else traits.halo
+        return replace(traits, halo=halo, additive=False, cite=(*traits.cite, self.paper))
 
     def settings(self) -> Settings:
         """For `tailored`.

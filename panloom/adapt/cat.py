@@ -106,6 +106,7 @@ class ConditionalTailor(Tailoring):
     """
 
     name: ClassVar[str] = "cat"
+    paper = "xin2025"
 
     def module(self, made: Made) -> Tailor:
         """The module for a scene."""

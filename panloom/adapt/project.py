@@ -40,7 +40,7 @@ class Project:
     def traits(self) -> Traits:
         """Those of the network, with a wider halo."""
         own = self.network.traits
-        return replace(own, halo=own.halo + self.reach, additive=False)
+        return replace(own, halo=own.halo + self.reach, additive=False, cite=(*own.cite, "irani1991"))
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Project:
         """The network made ready for a scene."""

@@ -138,7 +138,7 @@ class Swift:
     def traits(self) -> Traits:
         """Those of the network; behind the bridge it is not additive."""
         network = self.network if self.ready is None else self.ready.base.network or self.network
-        return replace(network.traits, additive=False)
+        return replace(network.traits, additive=False, cite=(*network.traits.cite, "xia2026"))
 
     @property
     def fitted(self) -> _Ready:

@@ -194,6 +194,7 @@ class FeatureTailor(Tailoring):
     form: Form = "wlin"
 
     name: ClassVar[str] = "tailor"
+    paper = "xin2026"
 
     def module(self, made: Made) -> Tailor:
         """The module of a form."""
