@@ -84,6 +84,7 @@ class WaldExamples:
         form: wald.Form = "physical",
         turn: bool = True,
         even: bool = False,
+        noise: float = 0.0,
     ) -> None:
         """Degrade every PAN once, and find where crops may lie.
 
@@ -95,14 +96,16 @@ class WaldExamples:
             form: how is degraded, `physical` or `toolbox`.
             turn: turn and mirror crops.
             even: all sensors equally often; else in proportion to the pixels there are.
+            noise: largest noise that is added to MS, in deviations of each band of a crop; little is as frequent as
+                much is rare. MS that was made by averaging pixels holds less noise than MS that was recorded.
 
         Raises:
             OptionError: no pair, or none that can be used: too small for two MS pixels, or mostly without data.
         """
-        if size < 4 or batch < 1:
-            raise OptionError(f"size {size} must be 4 or more, and batch {batch} 1 or more")
-        self._batch, self._turn = batch, turn
-        told = f"size={size}, batch={batch}, form={form!r}, turn={turn}, even={even}"
+        if size < 4 or batch < 1 or noise < 0:
+            raise OptionError(f"size {size} must be 4 or more, batch {batch} 1 or more, and noise {noise} 0 or more")
+        self._batch, self._turn, self._noise = batch, turn, noise
+        told = f"size={size}, batch={batch}, form={form!r}, turn={turn}, even={even}, noise={noise}"
         self._words = f"WaldExamples({len(pairs)} pairs, {told})"
         self._form: wald.Form = form
         self._groups = _grouped([_sharp(pair) for pair in pairs], size, form)
@@ -124,7 +127,7 @@ class WaldExamples:
         drawn = torch.multinomial(shares, self._batch, replacement=True, generator=rng).tolist()
         margin = _margin(group, self._form)
         crops = [_crop(group.grounds[k], group.size, margin * group.ratio, rng, turn=self._turn) for k in drawn]
-        return _example(crops, group, margin, self._form)
+        return _example(crops, group, margin, self._form, self._noise, rng)
 
 
 def _sharp(pair: Recorded) -> Recorded:
@@ -203,13 +206,18 @@ def _crop(ground: _Ground, size: int, margin: int, rng: Generator, *, turn: bool
     )
 
 
-def _example(crops: Sequence[_Ground], group: _Group, margin: int, form: wald.Form) -> Example:
+def _example(
+    crops: Sequence[_Ground], group: _Group, margin: int, form: wald.Form, noise: float, rng: Generator
+) -> Example:
     """The batch; `margin` MS pixels of the crops are only looked at."""
     ratio, phase = group.ratio, crops[0].phase
     truth, truth_valid = torch.cat([c.truth for c in crops]), torch.cat([c.truth_valid for c in crops])
     pan, pan_valid = torch.cat([c.pan for c in crops]), torch.cat([c.pan_valid for c in crops])
     gains = [band.mtf_nyquist for band in group.sensor.bands]
     low, low_valid = wald.degrade_truth(truth, truth_valid, gains=gains, ratio=ratio, phase=phase, form=form)
+    if noise:
+        amount = noise * torch.rand(len(low), 1, 1, 1, generator=rng) ** 2 * low.std((2, 3), keepdim=True)
+        low = low + amount * torch.randn(low.shape, generator=rng)
     low = extend(low, low_valid.expand_as(low))
     exp = physical.interpolate(low, ratio, phase, margin=margin)
     ms, ms_valid = (x[..., margin:-margin, margin:-margin] for x in (low, low_valid))

@@ -13,7 +13,7 @@ spectral back-projection ends it: the result, seen through the band's MTF at the
 that was recorded.
 
     out = exp + std_b * (w . z_b)        z_b = [gains * details, free maps, details, 1]
-    out = out + U P (ms - D(out))        see `panloom.optics.back_projection`
+    out = out + U(ms - D(out))           see `panloom.optics.back_projection`
 
 `forward` sums the head into the last layer before pixels are shuffled, which is the same number with a sixth of the
 memory; `features` gives all maps, which an adapter can weigh anew.
@@ -241,7 +241,7 @@ class Universal(Network):
         widest, mean, layers = min(gains), sum(gains) / len(gains), len(self.body) + 1
         cells = 0
         for p in phase:
-            first, last = back_projection.reach((0, ratio - 1), widest, ratio, p)
+            first, last = physical.round_trip((0, ratio - 1), widest, ratio, p, back_projection.CUBIC)
             # On the half grid whole blocks of 2 x 2 pixels belong together.
             first, last = 2 * (first // 2 - layers), 2 * (last // 2 + layers) + 1
             low = physical.round_trip((first, last), mean, ratio, p)

@@ -65,7 +65,7 @@ def for_any_sensor(
             name=f"universal.{tag}",
             licence="Apache-2.0",
             ratios=(2, 3, 4, 5, 6, 7, 8),
-            data=f"{_DATA}, seen by virtual sensors",
+            data=f"{_DATA}, seen by virtual sensors; Landsat pairs with their own PAN, degraded by Wald's protocol",
             limits=(
                 "Ratios above 4 were rare in training. PAN and MS must fit to a pixel of PAN. Where the MTF gains that "
                 "are told are far from those of the data (MS made by block means, for one) it may do worse than "
@@ -96,7 +96,10 @@ def _any_instrument(name: str, data: Path | None, without: Collection[str]) -> M
     """Virtual sensors, and a share of real ones: free pairs that were degraded, in both forms of Wald's protocol."""
     anything = VirtualSensors(_truths(name, data, without))
     pairs = open_splits(free_imagery(name, data), without).training(only_open=True)
-    real = [WaldExamples(pairs, size=96, batch=1, form=form) for form in ("physical", "toolbox")]
+    real = [
+        WaldExamples(pairs, size=96, batch=1, form=form, noise=anything.settings.ms_noise)
+        for form in ("physical", "toolbox")
+    ]
     return Mixture([(anything, 1 - REAL), *((source, REAL / len(real)) for source in real)])
 
 
@@ -128,6 +131,7 @@ def instrument(name: str) -> Settings:
         gamma=1.1,
         shift=(0.15, 0.6),
         haze=0.15,
+        ms_noise=0.02,
         gaps=0.0,
         odd=0.05,
     )

@@ -212,3 +212,19 @@ def test_what_cannot_be_used_is_told(pair):
         WaldExamples([pair], size=3)
     with pytest.raises(OptionError, match="batch 0"):
         WaldExamples([pair], batch=0)
+
+
+def test_noise_is_added_to_ms_and_to_exp_with_it(pair):
+    plain, noisy = (WaldExamples([pair], size=32, batch=8, noise=n) for n in (0.0, 0.1))
+    one, two = plain(seeded(3)), noisy(seeded(3))
+    assert torch.equal(one.truth, two.truth)
+    assert torch.equal(one.pair.pan, two.pair.pan)
+    added = (two.pair.ms - one.pair.ms).std((2, 3)) / one.pair.ms.std((2, 3))
+    assert 0 < float(added.max()) < 0.2
+    assert float(added.min()) < 0.5 * float(added.max())  # little is as frequent as much is rare
+    assert not torch.equal(one.pair.exp, two.pair.exp)
+
+
+def test_noise_is_no_less_than_none(pair):
+    with pytest.raises(OptionError, match="noise -1 0 or more"):
+        WaldExamples([pair], noise=-1)

@@ -41,14 +41,14 @@ def test_what_agrees_with_ms_already_is_not_changed(ratio, phase, gains):
 
 
 @pytest.mark.parametrize(("ratio", "phase", "gains"), CASES)
-def test_a_step_leaves_less_than_two_plain_ones(ratio, phase, gains):
+def test_what_is_left_shrinks_with_every_step(ratio, phase, gains):
     fused, ms = images(ratio, 2)
-    plain = fused
-    for _ in range(2):
-        wrong = ms - physical.degrade(plain, gains, ratio, phase)
-        plain = plain + physical.interpolate(wrong, ratio, phase, reach=back_projection.CUBIC)
-    step = back_projection.back_project(fused, ms, gains, phase, everywhere(ms))
-    assert gap(step, ms, gains, ratio, phase) < gap(plain, ms, gains, ratio, phase)
+    left = [gap(fused, ms, gains, ratio, phase)]
+    for _ in range(3):
+        fused = back_projection.back_project(fused, ms, gains, phase, everywhere(ms))
+        left.append(gap(fused, ms, gains, ratio, phase))
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < left[0]
 
 
 def test_it_is_linear_and_follows_gain_and_offset():
@@ -69,23 +69,13 @@ def test_cells_without_data_have_no_say():
 
 
 @pytest.mark.parametrize(("ratio", "phase", "gains"), CASES)
-def test_nothing_is_looked_at_beyond_what_is_said(ratio, phase, gains):
+def test_nothing_is_looked_at_beyond_the_halo(ratio, phase, gains):
     fused, ms = images(ratio, 1)
     settings = (gains[:1], phase, everywhere(ms))
-    pixel = 12 * ratio
-    first, last = back_projection.reach((pixel, pixel), gains[0], ratio, phase[0])
-    far = fused.clone()
-    far[..., :first, :] += 1
-    far[..., last + 1 :, :] += 1
+    halo, cell = back_projection.halo(gains[:1], ratio, phase), 12
+    far = fused + 1
+    near = slice((cell - halo) * ratio, (cell + halo + 1) * ratio)
+    far[..., near, near] = fused[..., near, near]
     one, two = (back_projection.back_project(x, ms, *settings) for x in (fused, far))
-    torch.testing.assert_close(one[..., pixel, :], two[..., pixel, :], rtol=0, atol=1e-12)
-
-
-def test_it_has_a_gradient_after_it_ran_in_inference_mode():
-    fused, ms = images(4, 1)
-    settings = ((0.31,), (1.5, 1.5), everywhere(ms))
-    with torch.inference_mode():
-        back_projection.back_project(fused, ms, *settings)
-    fused = fused.requires_grad_()
-    back_projection.back_project(fused, ms, *settings).sum().backward()
-    assert bool(fused.grad.isfinite().all())
+    inner = slice(cell * ratio, (cell + 1) * ratio)
+    torch.testing.assert_close(one[..., inner, inner], two[..., inner, inner], rtol=0, atol=1e-12)

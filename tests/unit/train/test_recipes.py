@@ -215,7 +215,7 @@ def test_settings_tell_all_that_a_source_draws_from(tiny):
     assert words == f"Mixture([({virtual_sensors!r}, 0.8), ({real!r}, 0.2)])"
     assert "VirtualSensors(1 truths, Settings(ratios=((2, 0.25, 96)," in words
     assert "sensor=Sensor(name='worldview-3'" in words
-    assert "WaldExamples(1 pairs, size=32, batch=2, form='toolbox', turn=True, even=False)" in words
+    assert "WaldExamples(1 pairs, size=32, batch=2, form='toolbox', turn=True, even=False, noise=0.0)" in words
     assert words != recipe(source=VirtualSensors(few)).settings()["source"]
 
 
