@@ -96,9 +96,9 @@ class Settings:
     pan_gain: tuple[float, float, float] = (0.03, 0.4, 0.5)
     shift: tuple[float, float] = (0.2, 0.6)
     haze: float = 0.3
-    ms_noise: float = 0.08
+    ms_noise: float = 0.02
     pan_noise: float = 0.03
-    told: float = 0.03
+    told: float = 0.015
     quantised: float = 0.3
     gaps: float = 0.25
     sensor: Sensor | None = None

@@ -96,10 +96,7 @@ def _any_instrument(name: str, data: Path | None, without: Collection[str]) -> M
     """Virtual sensors, and a share of real ones: free pairs that were degraded, in both forms of Wald's protocol."""
     anything = VirtualSensors(_truths(name, data, without))
     pairs = open_splits(free_imagery(name, data), without).training(only_open=True)
-    real = [
-        WaldExamples(pairs, size=96, batch=1, form=form, noise=anything.settings.ms_noise)
-        for form in ("physical", "toolbox")
-    ]
+    real = [WaldExamples(pairs, size=96, batch=1, form=form) for form in ("physical", "toolbox")]
     return Mixture([(anything, 1 - REAL), *((source, REAL / len(real)) for source in real)])
 
 
@@ -131,7 +128,6 @@ def instrument(name: str) -> Settings:
         gamma=1.1,
         shift=(0.15, 0.6),
         haze=0.15,
-        ms_noise=0.02,
         gaps=0.0,
         odd=0.05,
     )
