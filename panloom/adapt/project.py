@@ -30,17 +30,18 @@ class Project:
 
     Attributes:
         network: whose image it is; it is not changed.
-        reach: MS pixels that the step looks at; found by `prepare`.
+        reach: MS pixels that the step looks at; `prepare` finds it.
     """
 
     network: Network = field(metadata={"option": False})
-    reach: int = field(default=USUAL_REACH, metadata={"option": False})
+    reach: int | None = field(default=None, metadata={"option": False})
 
     @property
     def traits(self) -> Traits:
         """Those of the network, with a wider halo."""
         own = self.network.traits
-        return replace(own, halo=own.halo + self.reach, additive=False, cite=(*own.cite, "irani1991"))
+        reach = USUAL_REACH if self.reach is None else self.reach
+        return replace(own, halo=own.halo + reach, additive=False, cite=(*own.cite, "irani1991"))
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Project:
         """The network made ready for a scene."""
@@ -48,7 +49,13 @@ class Project:
         return Project(self.network.prepare(scene, rng), reach)
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """The fused tile."""
+        """The fused tile.
+
+        Raises:
+            MethodError: `prepare` was not called, or the pair has no sensor.
+        """
+        if self.reach is None:
+            raise MethodError("call prepare(scene, rng) first: how far the step looks depends on the scene")
         if pair.sensor is None:
             raise MethodError("back-projection needs the MTF of the bands, and this pair has no sensor")
         gains = band_gains(pair.sensor)

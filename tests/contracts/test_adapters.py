@@ -84,6 +84,8 @@ ADAPTED = {
 }
 METHODS: dict[str, Callable[[torch.dtype], Fuser]] = {**FREE, **ADAPTED}
 EVERY_METHOD = pytest.mark.parametrize("name", METHODS)
+#: What fits something to a scene, and so may find that there is nothing to fit.
+EVERY_FIT = pytest.mark.parametrize("name", [name for name in METHODS if not name.endswith("+project")])
 EVERY_FREE = pytest.mark.parametrize("name", FREE)
 EVERY_ADAPTED = pytest.mark.parametrize("name", ADAPTED)
 
@@ -300,6 +302,8 @@ def test_the_halo_is_enough_and_needed(name, ratio, phase):
     rough = scene_of(ratio, phase, F64, grain)
     expected = fuse(fuser, rough)
     close(mosaic(fuser, rough, 8 * ratio), expected, 1e-11)
+    if name.endswith("+project"):
+        return  # its step ends inside a cell, and whether the network then needs one more depends on its pixels
     less = replace(fuser.traits, halo=fuser.traits.halo - 1)
     assert (mosaic(fuser, rough, 8 * ratio, less) - expected).abs().max() > 1e-11
 
@@ -332,7 +336,7 @@ def test_gain_equivariance(name, ratio, phase, gain):
     close(fuse(ready(name, other, F64), other), gain * fuse(ready(name, scene, F64), scene), 1e-8 * gain)
 
 
-@EVERY_METHOD
+@EVERY_FIT
 @pytest.mark.parametrize("flat", ["pan", "ms", "both"])
 def test_a_constant_image_is_said_and_left_alone(name, flat):
     def change(pan, ms):
@@ -348,7 +352,7 @@ def test_a_constant_image_is_said_and_left_alone(name, flat):
         close(fused, cut(pair.exp, scene.grid), 1e-6)
 
 
-@EVERY_METHOD
+@EVERY_FIT
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (6, 4), (4, 40), (40, 4)])
 def test_a_tiny_scene_is_said_and_left_alone(name, height, width):
     pan = torch.rand(1, 1, height, width, generator=rng()) + 0.2
@@ -359,7 +363,7 @@ def test_a_tiny_scene_is_said_and_left_alone(name, height, width):
     assert bool(fuse(fuser, scene).isfinite().all())
 
 
-@EVERY_METHOD
+@EVERY_FIT
 def test_a_scene_without_valid_pixels_is_said_and_left_alone(name):
     scene = scene_of(*CASES[2])
     empty = torch.zeros_like(scene.read(whole(scene)).valid)[..., : scene.grid.height, : scene.grid.width]
