@@ -51,7 +51,10 @@ class Base:
         """The frozen output, in the values of the scene."""
         if self.network is None or features is None:
             return pair.exp
-        fused = self.network.head(features, self.seen(pair))
+        return self.to_scene(self.network.head(features, self.seen(pair)))
+
+    def to_scene(self, fused: Float[Tensor, "b C H W"]) -> Float[Tensor, "b C H W"]:
+        """What the network made, in the values of the scene."""
         return fused if self.bridge is None else self.bridge.to_scene(fused)
 
     def seen(self, pair: Pair) -> Pair:

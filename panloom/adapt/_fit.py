@@ -83,8 +83,7 @@ class Fitted:
         """The fused tile."""
         base = self.columns.base
         if self.kernel is None and base.network is not None:
-            fused = base.network(base.seen(pair))
-            fused = fused if base.bridge is None else base.bridge.to_scene(fused)
+            fused = base.to_scene(base.network(base.seen(pair)))
         else:
             features = base.features(pair)
             fused = base.image(features, pair)

@@ -116,7 +116,7 @@ class Tailored:
                 kept = list(self.frozen_bands)
                 fused = fused.clone()
                 fused[:, kept] = network.head(features, seen)[:, kept]
-        return fused if self.base.bridge is None else self.base.bridge.to_scene(fused)
+        return self.base.to_scene(fused)
 
 
 class Made(NamedTuple):

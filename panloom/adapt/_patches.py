@@ -91,7 +91,7 @@ def _image(base: Base, seen: Pair, features: Tensor, core: Window) -> Float[Tens
     """What the head makes of features in a part of what the network sees, in the values of the scene."""
     assert base.network is not None
     fused = base.network.head(features, seen)[(..., *core.inside(Window(0, 0, 0, 0)))]
-    return fused if base.bridge is None else base.bridge.to_scene(fused)
+    return base.to_scene(fused)
 
 
 def _trimmed(features: Tensor, part: Window, whole: Window) -> Tensor:

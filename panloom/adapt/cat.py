@@ -88,22 +88,7 @@ class Unconditional(Body):
 @adapter("cat")
 @dataclass(frozen=True, eq=False)
 class ConditionalTailor(Tailoring):
-    """A trained network whose features are tailored by a module that is conditioned on a summary of the scene.
-
-    Attributes:
-        network: what is tailored; it is not changed.
-        preset: fast takes 30 steps, quality 100.
-        losses: default, or unsupervised, which can be gamed.
-        selection: how patches are chosen: farthest, random, uniform or texture.
-        weights: of the terms, spectral, wald, spatial and consistency, in place of those of `losses`.
-        steps: in place of those of the preset.
-        rate: the learning rate of the first step.
-        patches: of 16 x 16 MS pixels to learn from, on the scene and on the scene degraded once more.
-        tiles: of 128 x 128 MS pixels that are looked at, at most.
-        gate: share of the error that may be left on held-back pixels for a fit to be used.
-        renormalise: bring the scene to the means and deviations of the training data, where they are known.
-        ready: made by `prepare`.
-    """
+    """A trained network whose features are tailored by a module that is conditioned on a summary of the scene."""
 
     name: ClassVar[str] = "cat"
     paper = "xin2025"

@@ -220,7 +220,7 @@ class Swift:
         base = self.fitted.base
         assert base.network is not None
         fused = base.network(base.seen(pair))
-        return fused if base.bridge is None else base.bridge.to_scene(fused)
+        return base.to_scene(fused)
 
 
 @dataclass(frozen=True)

@@ -176,19 +176,7 @@ class FeatureTailor(Tailoring):
     """A trained network whose features are tailored to the scene by a small residual module, in 30 or 100 steps.
 
     Attributes:
-        network: what is tailored; it is not changed.
         form: of the module: wlin, one matrix on whitened features; see docs/tailor.md for the others.
-        preset: fast takes 30 steps, quality 100.
-        losses: default, or unsupervised, which can be gamed.
-        selection: how patches are chosen: farthest, random, uniform or texture.
-        weights: of the terms, spectral, wald, spatial and consistency, in place of those of `losses`.
-        steps: in place of those of the preset.
-        rate: the learning rate of the first step.
-        patches: of 16 x 16 MS pixels to learn from, on the scene and on the scene degraded once more.
-        tiles: of 128 x 128 MS pixels that are looked at, at most.
-        gate: share of the error that may be left on held-back pixels for a fit to be used.
-        renormalise: bring the scene to the means and deviations of the training data, where they are known.
-        ready: made by `prepare`.
     """
 
     form: Form = "wlin"

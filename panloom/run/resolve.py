@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -212,10 +213,12 @@ def _options(cls: Callable[..., Fuser]) -> list[Option]:
     return found
 
 
-def _described(cls: object, key: str) -> str:
-    for line in (inspect.getdoc(cls) or "").splitlines():
-        if line.strip().startswith(f"{key}:"):
-            return line.split(":", 1)[1].strip()
+def _described(cls: Callable[..., Fuser], key: str) -> str:
+    """What a class says of an option, or the class that it has the option from."""
+    for owner in inspect.getmro(cls) if isinstance(cls, type) else (cls,):
+        found = re.search(rf"^( *){key}: (.*(?:\n\1 +.*)*)", inspect.cleandoc(owner.__doc__ or ""), re.MULTILINE)
+        if found:
+            return " ".join(found[2].split())
     return ""
 
 

@@ -192,3 +192,13 @@ def test_what_to_cite():
     assert len(texts) == len(set(texts))
     assert any("Deng" in text for text in texts)
     assert about_cite(["gsa"], bibtex=True)[0].startswith("@")
+
+
+@pytest.mark.parametrize("name", [*classical.names(), *adapt.free(), *(f"fusionnet.test+{a}" for a in adapt.names())])
+def test_every_option_is_described_where_it_stands_or_where_it_comes_from(name):
+    assert not [option.name for option in options_of(name) if not option.help]
+
+
+def test_a_description_of_several_lines_is_told_whole():
+    told = {option.name: option.help for option in options_of("regression")}
+    assert told["gate"].endswith("0 always keeps the frozen output.")
