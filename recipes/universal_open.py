@@ -20,5 +20,5 @@ def recipe(data: Path | None) -> Recipe:
     """The recipe; `data` holds `pansharpening`, `hyperspectral` and `sentinel2`, see docs/data.md."""
     data = free_imagery("universal.open", data)
     splits = open_splits(data, WATCHED)
-    looks = Development(Watched(splits.watched()), every=3000)
+    looks = Development(Watched(splits.watched()), every=5000)
     return for_any_sensor("open", {}, data, splits.names("development"), looks, steps=70_000)

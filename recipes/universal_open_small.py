@@ -20,7 +20,7 @@ def recipe(data: Path | None) -> Recipe:
     """The recipe; `data` holds `pansharpening`, `hyperspectral` and `sentinel2`, see docs/data.md."""
     data = free_imagery("universal.open-small", data)
     splits = open_splits(data, WATCHED)
-    looks = Development(Watched(splits.watched()), every=3000)
+    looks = Development(Watched(splits.watched()), every=5000)
     return for_any_sensor(
-        "open-small", {"width": 24, "depth": 4, "maps": 16}, data, splits.names("development"), looks, steps=20_000
+        "open-small", {"width": 24, "depth": 4, "maps": 16}, data, splits.names("development"), looks, steps=30_000
     )

@@ -38,6 +38,9 @@ MARGIN = 2
 #: Side of a label map, and how many there are.
 CANVAS, CANVASES = 640, 12
 
+#: Deviation of the logarithm of recorded noise from band to band.
+UNEVEN = 0.4
+
 #: MTF gain, at the Nyquist frequency of the truth, through which a finer real PAN is brought to its grid.
 _PAN_GAIN = 0.7
 
@@ -64,7 +67,9 @@ class Settings:
         pan_gain: that of PAN, and the share of examples whose PAN is blurred at all.
         shift: deviation of the offset of PAN, in PAN pixels, and its share.
         haze: deviation of what is added to a band, in means of it.
-        ms_noise: largest noise of MS, in deviations of the band.
+        ms_noise: largest noise of MS, in deviations of the band, as it is in MS that was made by averaging pixels.
+        recorded: range of the noise of MS as instruments record it (Landsat-7: .2 to .4), in deviations of the band,
+            and its share.
         pan_noise: that of PAN.
         told: deviation of the MTF gain that the network is told from the true one.
         quantised: share of examples that are rounded to 8 to 12 bits.
@@ -97,6 +102,7 @@ class Settings:
     shift: tuple[float, float] = (0.2, 0.6)
     haze: float = 0.3
     ms_noise: float = 0.02
+    recorded: tuple[float, float, float] = (0.03, 0.4, 0.4)
     pan_noise: float = 0.03
     told: float = 0.015
     quantised: float = 0.3
@@ -364,6 +370,7 @@ def _record(
     pan = pan + float(haze.mean())
     ms = physical.degrade(truth[None], tool.gains, tool.ratio, tool.phase)[0]
     ms, pan = _noisy(dice, ms, s.ms_noise), _noisy(dice, pan, s.pan_noise)
+    ms = _as_recorded(dice, ms, s.recorded)
     if dice.happens(s.quantised):
         step = 2.0 ** -(8 + dice.below(5)) * float(truth.max())
         ms, pan = (torch.round(x / step) * step for x in (ms, pan))
@@ -399,3 +406,14 @@ def _noisy(dice: _Dice, image: Float[Tensor, "c h w"], most: float) -> Float[Ten
     """With noise of up to `most` deviations of each band; little is as frequent as much is rare."""
     noise = torch.randn(image.shape, generator=dice.rng)
     return image + most * dice.uniform() ** 2 * image.std((1, 2), keepdim=True) * noise
+
+
+def _as_recorded(
+    dice: _Dice, ms: Float[Tensor, "c h w"], drawn: tuple[float, float, float]
+) -> Float[Tensor, "c h w"]:
+    """With the noise of an instrument, now and then; more in some bands than in others."""
+    least, most, share = drawn
+    if not (share and dice.happens(share)):
+        return ms
+    level = dice.uniform(least, most) * torch.exp(UNEVEN * torch.randn(len(ms), 1, 1, generator=dice.rng))
+    return ms + level * ms.std((1, 2), keepdim=True) * torch.randn(ms.shape, generator=dice.rng)

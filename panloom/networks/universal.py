@@ -57,7 +57,7 @@ LIMIT = 8.0
 USUAL_REACH = 12
 
 #: Numbers about the scene that each band is told.
-CONSTANTS = 7
+CONSTANTS = 9
 
 #: Share of the variance below which an octave is empty.
 TINY = 1e-9
@@ -101,6 +101,8 @@ class Look:
             that of PAN there. Both went through the same optics, so it tells how much softer or sharper than PAN the
             bands were before.
         fine_slope: of the regression of each band on PAN in that octave, in deviations of band and PAN.
+        energy: log10 of the share of each band's variance that lies in that octave.
+        own: the same of what neither PAN nor another band explains there: noise, mostly.
         suspicious: the mismatch is so large that the MTF gains may be wrong.
     """
 
@@ -115,6 +117,8 @@ class Look:
     sharpness: Float[Tensor, "n 1 1 1"]
     mismatch: Float[Tensor, "n 1 1 1"]
     fine_slope: Float[Tensor, "n C 1 1"]
+    energy: Float[Tensor, "n C 1 1"]
+    own: Float[Tensor, "n C 1 1"]
     suspicious: bool = False
 
     @staticmethod
@@ -129,7 +133,10 @@ class Look:
         variance = float(weights @ with_intensity)
         slope = with_intensity / variance if variance > 0 else torch.zeros_like(with_intensity)
         fine = finest.comoment / max(finest.count - 1, 1) / torch.outer(std, std)
-        fine_pan, fine_intensity = float(fine[0, 0]), float(weights @ fine[1:, 1:] @ weights)
+        own = _unexplained(fine)
+        # Noise of the bands is no sharpness.
+        fine_intensity = float(weights @ fine[1:, 1:] @ weights - weights.square() @ own)
+        fine_pan = float(fine[0, 0])
         known = fine_pan > TINY and fine_intensity > TINY * variance and variance > 0
         mismatch = math.log10(fine_intensity / variance / fine_pan) if known else 0.0
         believed = min(max(2 - abs(mismatch) / DRAWN, 0.0), 1.0)
@@ -151,6 +158,8 @@ class Look:
             mismatch=column(torch.tensor(mismatch * believed, dtype=std.dtype)),
             suspicious=believed == 0,
             fine_slope=column(fine_slope).clamp(-3, 3),
+            energy=column(_decades(fine.diagonal()[1:])),
+            own=column(_decades(own)),
         )
 
     @staticmethod
@@ -181,7 +190,7 @@ class _Seen:
     details: Float[Tensor, "b C 4 H W"]
     bands: Float[Tensor, "bC 20 h2 w2"]
     pan: Float[Tensor, "b 11 h2 w2"]
-    constants: Float[Tensor, "bC 7"]
+    constants: Float[Tensor, "bC 9"]
 
 
 @network("universal")
@@ -424,6 +433,18 @@ def _detail(pair: Pair) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 H 
     return low, pair.pan - physical.interpolate(low, pair.ratio, pair.phase)
 
 
+def _unexplained(covariance: Float[Tensor, "n n"]) -> Float[Tensor, " n-1"]:
+    """Variance of each quantity but the first that a regression on all others leaves."""
+    ridge = TINY * covariance.diagonal().sum() + TINY**2
+    precision = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype))
+    return torch.minimum(1 / precision.diagonal(), covariance.diagonal())[1:].clamp_min(0)
+
+
+def _decades(share: Tensor) -> Tensor:
+    """log10, with an end at a ten-thousandth."""
+    return torch.log10(share + 1e-4)
+
+
 def _finest(block: Reduced) -> Reduced:
     """PAN and MS less their means over the valid ones of 3 x 3 pixels."""
 
@@ -473,13 +494,14 @@ def _modulated(pair: Pair, detail: Float[Tensor, "b 1 H W"], look: Look) -> Floa
     return torch.where(look.pan_mean > 0, detail * ratio / _divisor(look.std), torch.zeros_like(pair.exp))
 
 
-def _constants(pair: Pair, look: Look) -> Float[Tensor, "bC 7"]:
-    """Correlation, share of PAN explained, log2 of the ratio, MTF gain, sharpness, mismatch, slope in fine detail."""
+def _constants(pair: Pair, look: Look) -> Float[Tensor, "bC 9"]:
+    """Correlation, share of PAN explained, log2 of the ratio, MTF gain, sharpness, mismatch; in fine detail of MS
+    slope, energy, and what is the band's own."""
     batch, bands = pair.ms.shape[:2]
     gains = torch.tensor(_gains(pair), dtype=pair.exp.dtype, device=pair.exp.device).view(1, -1, 1, 1)
     ratio = torch.full_like(look.explained, math.log2(pair.ratio) - 1.5)
     columns = [look.correlation, look.explained, ratio, (gains - 0.3) * 5, look.sharpness + 1]
-    columns += [10 * look.mismatch, look.fine_slope - look.correlation]
+    columns += [10 * look.mismatch, look.fine_slope - look.correlation, look.energy + 1, look.own + 2]
     return torch.cat([c.expand(batch, bands, 1, 1) for c in columns], 3).flatten(0, 1).flatten(1)
 
 

@@ -5,7 +5,7 @@ from panloom.train._loop import train
 from panloom.train._processes import Processes, launched, processes
 from panloom.train.objectives import Held, Supervised
 from panloom.train.patches import Patches, patches
-from panloom.train.recipe import Adam, Cosine, Development, Objective, Recipe, Sgd, Stairs, load_recipe
+from panloom.train.recipe import Adam, Cosine, Development, Muon, Objective, Recipe, Sgd, Stairs, load_recipe
 from panloom.train.run import Run
 from panloom.train.tensorboard import events
 from panloom.train.virtual import for_any_sensor, free_imagery, imitated, imitation, instrument
@@ -15,6 +15,7 @@ __all__ = [
     "Cosine",
     "Development",
     "Held",
+    "Muon",
     "Objective",
     "Patches",
     "Processes",

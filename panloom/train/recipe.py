@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 from panloom.data.example import Example, Source
 from panloom.errors import OptionError
 from panloom.networks import Network
+from panloom.train import _muon
 from panloom.weights import Card
 
 #: Letters of a setting that is told in full; a source tells all the ranges that it draws from.
@@ -56,6 +57,27 @@ class Adam:
         """The optimizer of some parameters."""
         kind = torch.optim.AdamW if self.decoupled else torch.optim.Adam
         return kind(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Muon: layers move along orthogonal matrices, constants by AdamW; see `panloom.train._muon`.
+
+    Attributes:
+        lr: learning rate that the schedule scales; about that of Adam.
+        momentum: of the gradient of a layer.
+        betas: decay of the two moments of Adam.
+        weight_decay: of all weights, beside the gradient.
+    """
+
+    lr: float
+    momentum: float = 0.95
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.0
+
+    def build(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """The optimizer of some parameters."""
+        return _muon.Muon(parameters, self.lr, self.momentum, self.betas, self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -156,7 +178,7 @@ class Recipe:
     source: Source
     objective: Objective
     steps: int
-    optimizer: Adam | Sgd
+    optimizer: Adam | Muon | Sgd
     schedule: Cosine | Stairs = field(default_factory=Cosine)
     examples: int = 1
     clip: float | None = None

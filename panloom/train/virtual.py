@@ -15,7 +15,7 @@ from panloom.data.wald_examples import WaldExamples
 from panloom.errors import OptionError
 from panloom.networks import get
 from panloom.train.objectives import Supervised
-from panloom.train.recipe import Adam, Cosine, Development, Option, Recipe
+from panloom.train.recipe import Adam, Cosine, Development, Muon, Option, Recipe
 from panloom.types import Sensor
 from panloom.weights import Card
 
@@ -25,8 +25,9 @@ _LIMITS = (
     "universal. Radiometry far from a mean of .15 of the full scale was not seen."
 )
 
-#: Share of examples for any sensor that come from real pairs: Landsat with its own PAN.
-REAL = 0.2
+#: Share of examples for any sensor that come from real pairs: Landsat with its own PAN; and the largest noise that is
+#: added to their MS, in deviations of the band.
+REAL, REAL_NOISE = 0.2, 0.03
 
 
 def for_any_sensor(
@@ -56,7 +57,7 @@ def for_any_sensor(
         source=_any_instrument(f"universal.{tag}", data, without),
         objective=Supervised("relative", border=6),
         steps=steps,
-        optimizer=Adam(2e-3, betas=(0.9, 0.98), weight_decay=1e-3),
+        optimizer=Muon(1.5e-3, weight_decay=1e-3),
         schedule=Cosine(warmup=100, final=0.01),
         clip=1.0,
         ema=0.999,
@@ -96,7 +97,7 @@ def _any_instrument(name: str, data: Path | None, without: Collection[str]) -> M
     """Virtual sensors, and a share of real ones: free pairs that were degraded, in both forms of Wald's protocol."""
     anything = VirtualSensors(_truths(name, data, without))
     pairs = open_splits(free_imagery(name, data), without).training(only_open=True)
-    real = [WaldExamples(pairs, size=96, batch=1, form=form) for form in ("physical", "toolbox")]
+    real = [WaldExamples(pairs, size=96, batch=1, form=form, noise=REAL_NOISE) for form in ("physical", "toolbox")]
     return Mixture([(anything, 1 - REAL), *((source, REAL / len(real)) for source in real)])
 
 
@@ -128,6 +129,7 @@ def instrument(name: str) -> Settings:
         gamma=1.1,
         shift=(0.15, 0.6),
         haze=0.15,
+        recorded=(0.0, 0.0, 0.0),
         gaps=0.0,
         odd=0.05,
     )
