@@ -408,9 +408,7 @@ def _noisy(dice: _Dice, image: Float[Tensor, "c h w"], most: float) -> Float[Ten
     return image + most * dice.uniform() ** 2 * image.std((1, 2), keepdim=True) * noise
 
 
-def _as_recorded(
-    dice: _Dice, ms: Float[Tensor, "c h w"], drawn: tuple[float, float, float]
-) -> Float[Tensor, "c h w"]:
+def _as_recorded(dice: _Dice, ms: Float[Tensor, "c h w"], drawn: tuple[float, float, float]) -> Float[Tensor, "c h w"]:
     """With the noise of an instrument, now and then; more in some bands than in others."""
     least, most, share = drawn
     if not (share and dice.happens(share)):

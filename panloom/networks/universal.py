@@ -495,8 +495,7 @@ def _modulated(pair: Pair, detail: Float[Tensor, "b 1 H W"], look: Look) -> Floa
 
 
 def _constants(pair: Pair, look: Look) -> Float[Tensor, "bC 9"]:
-    """Correlation, share of PAN explained, log2 of the ratio, MTF gain, sharpness, mismatch; in fine detail of MS
-    slope, energy, and what is the band's own."""
+    """What `Look` says of each band, with the ratio and the MTF gain, around 0."""
     batch, bands = pair.ms.shape[:2]
     gains = torch.tensor(_gains(pair), dtype=pair.exp.dtype, device=pair.exp.device).view(1, -1, 1, 1)
     ratio = torch.full_like(look.explained, math.log2(pair.ratio) - 1.5)

@@ -65,7 +65,9 @@ class Muon(torch.optim.Optimizer):
         state["step"] += 1
         state["mean"].lerp_(slope, 1 - betas[0])
         state["square"].lerp_(slope.square(), 1 - betas[1])
-        mean, square = (state[key] / (1 - beta ** state["step"]) for key, beta in zip(("mean", "square"), betas))
+        mean, square = (
+            state[key] / (1 - beta ** state["step"]) for key, beta in zip(("mean", "square"), betas, strict=True)
+        )
         parameter.sub_(lr * mean / (square.sqrt() + 1e-8))
 
     def _orthogonal(self, matrices: list[Tensor], lr: float, momentum: float) -> None:
