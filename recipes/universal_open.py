@@ -21,4 +21,4 @@ def recipe(data: Path | None) -> Recipe:
     data = free_imagery("universal.open", data)
     splits = open_splits(data, WATCHED)
     looks = Development(Watched(splits.watched()), every=5000)
-    return for_any_sensor("open", {}, data, splits.names("development"), looks, steps=70_000)
+    return for_any_sensor("open", {}, data, splits.names("development"), looks, steps=50_000)
