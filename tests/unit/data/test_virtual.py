@@ -18,7 +18,16 @@ from panloom.optics.continuation import extend
 from panloom.train import Supervised
 
 #: An instrument without faults.
-CLEAN = Settings(shift=(0.0, 0.0), haze=0.0, ms_noise=0.0, pan_noise=0.0, told=0.0, quantised=0.0, gaps=0.0)
+CLEAN = Settings(
+    shift=(0.0, 0.0),
+    haze=0.0,
+    ms_noise=0.0,
+    recorded=(0.0, 0.0, 0.0),
+    pan_noise=0.0,
+    told=0.0,
+    quantised=0.0,
+    gaps=0.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +96,7 @@ def with_and_without_gaps(truths: list[Truth], number: int) -> tuple[Example, Ex
 
 
 def test_the_share_of_examples_with_gaps_is_that_of_the_settings(truths):
-    small = tuple((ratio, share, 8 * ratio) for ratio, share, _ in Settings().ratios)
+    small = tuple((ratio, share, 16 * ratio) for ratio, share, _ in Settings().ratios)
     source = VirtualSensors(truths, Settings(ratios=small))
     found = sum(not bool(source(seed(number)).pair.valid.all()) for number in range(200))
     # A few gaps lie in the margin that is cut off. Three deviations of a binomial number are 18 of 200.
@@ -140,6 +149,34 @@ def test_cells_grow_by_whole_steps_in_all_directions():
     assert torch.equal(grown(cells, 0), cells)
     assert int(grown(cells, 2).sum()) == 25
     assert bool(grown(cells, 2)[..., 2:7, 2:7].all())
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3])
+def test_recorded_noise_is_white_and_as_large_as_was_drawn(truths, level):
+    source = VirtualSensors(truths, replace(CLEAN, recorded=(level, level, 1.0)))
+    found = []
+    for number in range(24):
+        example = source(seed(number))
+        pair = example.pair
+        assert pair.sensor is not None
+        gains = [band.mtf_nyquist for band in pair.sensor.bands]
+        noise = inner(pair.ms - physical.degrade(example.truth, gains, pair.ratio, pair.phase), 6)[0].flatten(1)
+        deviation = (pair.ms - noise.mean())[0].flatten(1).std(1)
+        found += (noise.std(1) / deviation).tolist()
+        assert float(noise.mean(1).abs().max() / noise.std()) < 0.3
+    # Noise itself is part of the deviation that is measured here, and bands differ.
+    middle = float(torch.tensor(found).median())
+    assert 0.6 * level < middle < 1.3 * level
+    assert max(found) > 1.3 * middle
+
+
+def test_recorded_noise_comes_as_often_as_the_settings_say(truths):
+    quiet, often = CLEAN, replace(CLEAN, recorded=(0.2, 0.2, 0.5))
+    differ = [
+        not torch.equal(VirtualSensors(truths, quiet)(seed(k)).pair.ms, VirtualSensors(truths, often)(seed(k)).pair.ms)
+        for k in range(60)
+    ]
+    assert 0.3 < sum(differ) / len(differ) < 0.7
 
 
 def test_pan_tells_of_the_truth(truths):

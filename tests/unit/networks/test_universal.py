@@ -214,6 +214,30 @@ def test_what_a_softer_band_does_to_the_mismatch(net):
     assert found[1] < found[0] - 0.02
 
 
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+def test_noise_of_a_band_is_seen_as_its_own_and_not_as_sharpness(net, noise):
+    rng = torch.Generator().manual_seed(7)
+    land = torch.nn.functional.interpolate(torch.rand(1, 1, 80, 80, generator=rng, dtype=F64), scale_factor=2) + 0.5
+    ms = physical.degrade(land, [0.3], 4, (1.5, 1.5)).expand(-1, 3, -1, -1)
+    wild = torch.randn(ms.shape, generator=rng, dtype=F64) * ms.std() * noise
+    wild[:, 2] = 0
+    looks = []
+    for bands in (ms + 1e-3 * wild, ms + wild):
+        of = array_scene(land, bands, sensor=scene().sensor, phase=(1.5, 1.5), full_scale=1.0)
+        ready = net.prepare(of, torch.Generator().manual_seed(0))
+        assert isinstance(ready, Universal)
+        assert ready.look is not None
+        looks.append(ready.look)
+    quiet, noisy = looks
+    # A mean over 3 x 3 pixels takes a ninth of white noise away.
+    variance = 8 / 9 * noise**2 / (1 + noise**2)
+    assert (10 ** noisy.own[0, :2, 0, 0]).tolist() == pytest.approx([variance] * 2, rel=0.25)
+    assert float(quiet.own.max()) < -3.5
+    assert float(noisy.own[0, 2]) < -1.5
+    assert bool((noisy.energy[0, :2] > quiet.energy[0, :2]).all())
+    assert float(noisy.mismatch) == pytest.approx(float(quiet.mismatch), abs=0.02)
+
+
 @pytest.mark.parametrize("rubbish", [0.0, 1e6, float("nan"), float("inf")])
 def test_what_stands_in_invalid_pixels_does_not_matter(net, rubbish):
     whole = scene()
