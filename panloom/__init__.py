@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING
 from panloom._version import __version__
 
 if TYPE_CHECKING:
+    from panloom.run.adapt import adapt_to
     from panloom.run.fuse import fuse
     from panloom.run.report import Report
     from panloom.run.sharpen import sharpen
 
-__all__ = ["Report", "__version__", "fuse", "sharpen"]
+__all__ = ["Report", "__version__", "adapt_to", "fuse", "sharpen"]
 
-_HOMES = {"fuse": "panloom.run.fuse", "sharpen": "panloom.run.sharpen", "Report": "panloom.run.report"}
+_HOMES = {
+    "adapt_to": "panloom.run.adapt",
+    "fuse": "panloom.run.fuse",
+    "sharpen": "panloom.run.sharpen",
+    "Report": "panloom.run.report",
+}
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,6 +39,25 @@ class Bridge:
         gain = torch.where(varies, std / torch.where(varies, scene.std, 1.0), 1.0)
         pan_gain = source.pan_std / scene.pan_std if scene.pan_std > ROUNDING * abs(scene.pan_mean) else 1.0
         return Bridge(gain, mean - gain * scene.mean, pan_gain, source.pan_mean - pan_gain * scene.pan_mean)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The maps by name, to be kept."""
+        pan = torch.tensor([self.pan_gain, self.pan_offset], dtype=torch.float64)
+        return {"bridge.gain": self.gain, "bridge.offset": self.offset, "bridge.pan": pan}
+
+    @staticmethod
+    def kept(tensors: Mapping[str, Tensor]) -> Bridge | None:
+        """The maps in what was kept; None: there are none."""
+        if not {"bridge.gain", "bridge.offset", "bridge.pan"} <= tensors.keys():
+            return None
+        gain, offset = tensors["bridge.pan"].tolist()
+        return Bridge(tensors["bridge.gain"], tensors["bridge.offset"], gain, offset)
+
+    @staticmethod
+    def shapes(bands: int) -> dict[str, tuple[int, ...]]:
+        """Of `tensors`."""
+        return {"bridge.gain": (bands,), "bridge.offset": (bands,), "bridge.pan": (2,)}
 
     def to_source(self, pair: Pair) -> Pair:
         """The pair in the values of the source."""

@@ -161,7 +161,7 @@ def wald_folds(made: Sequence[tuple[Lowered, Tensor, Tensor]], scaling: Scaling)
     for first in (True, False):
         parts: list[Products] = []
         for low, columns, image in made:
-            keep = low.pair.valid[0, 0] & (checkerboard(*image.shape[-2:]) == first)
+            keep = low.pair.valid[0, 0] & (checkerboard(*image.shape[-2:]).to(image.device) == first)
             parts.append(_products(scaling(columns), low.truth - image, keep))
         folds.append(sum(parts[1:], parts[0]))
     return folds[0], folds[1]
@@ -183,15 +183,40 @@ def spectral(columns: Columns, tile: Pair, window: Window, scaling: Scaling) -> 
     wide = around.grown(PATCH // 2).clipped(rows, cols)
     physics = columns.physics(cut(tile, wide))[(..., *_fine(seen, wide, ratio))]
     made, image = columns.make(cut(tile, around), physics, _fine(seen, around, ratio))
-    apart = len(made) > 1
+    core = EVERYWHERE if margin else window.inside(seen)
+    return seen_through(columns, made, image, cut(tile, window), scaling, margin=margin, core=core)
+
+
+def seen_through(
+    columns: Columns,
+    made: Float[Tensor, "g K H W"],
+    image: Float[Tensor, "1 C H W"],
+    cells: Pair,
+    scaling: Scaling,
+    *,
+    margin: int = 0,
+    core: tuple[slice, slice] = EVERYWHERE,
+) -> Products:
+    """Columns and a frozen output brought to the MS grid, and the equations that they give.
+
+    Args:
+        columns: how they were made.
+        made: the columns.
+        image: the frozen output.
+        cells: the pair whose MS is to be explained.
+        scaling: of the columns.
+        margin: MS pixels at each border that are only looked at.
+        core: of what is then left, the MS pixels of `cells`.
+    """
+    gains, apart = band_gains(columns.sensor), len(made) > 1
     own = gains if apart else [mean_gain(columns.sensor)]
     made = made.transpose(0, 1) if apart else made
-    core = (..., *(EVERYWHERE if margin else window.inside(seen)))
-    made, image = (physical.degrade(x, g, ratio, tile.phase, margin)[core] for x, g in ((made, own), (image, gains)))
+    made, image = (
+        physical.degrade(x, g, cells.ratio, cells.phase, margin)[(..., *core)] for x, g in ((made, own), (image, gains))
+    )
     made = made.transpose(0, 1) if apart else made
-    inner = cut(tile, window)
     # D keeps constants, so what is scaled behind it is the same in a small part of the time.
-    return _products(scaling(made), inner.ms - image, inner.whole_cells[0, 0])
+    return _products(scaling(made), cells.ms - image, cells.whole_cells[0, 0])
 
 
 def _fine(part: Window, outer: Window, ratio: int) -> tuple[slice, slice]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,11 +12,13 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.adapt import _frame, _physics
+from panloom.adapt._bridge import Bridge
 from panloom.adapt._equations import Base, Columns, Scaling, patches, spectral, wald_folds
 from panloom.adapt._frame import FEWEST, NoFitError, against, constant, every_band, look, refused
 from panloom.adapt._head import Kernel, Mix, merged
+from panloom.adapt._learned import taken
 from panloom.adapt._ridge import Products, Roles, solve, validate
-from panloom.adapt._sample import lowered, places, tiles
+from panloom.adapt._sample import lowered, places, statistics, tiles
 from panloom.compute import cut
 from panloom.errors import PanloomWarning
 from panloom.networks import Network
@@ -28,6 +30,9 @@ RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 #: The ridge of the constant, in shares of that of physics features.
 CONSTANT = 0.01
+
+#: Tiles of 128 x 128 MS pixels that the scale of a scene is taken from, where a fit is brought to it.
+SCALE_TILES = 4
 
 #: MS pixels along a side of the part of a scene on which a merged head is compared with the sum of both.
 PROBE = 16
@@ -70,14 +75,14 @@ class Fitted:
         kernel: what the fit makes of the network's features; None: nothing, or it is part of the network's head.
         mix: what it makes of physics features, and the constant; None: nothing.
         halo: MS pixels that an output pixel looks at.
-        report: what was done.
+        report: what was done; None where the fit was made on another scene.
     """
 
     columns: Columns
     kernel: Kernel | None
     mix: Mix | None
     halo: int
-    report: Report
+    report: Report | None = None
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
@@ -140,8 +145,81 @@ def fit(network: Network | None, scene: SceneLike, settings: Settings, rng: Gene
         unfitted=constant(scene.sensor, varies),
         seconds=0.0,
     )
-    fitted = _fitted(columns, None if reason else solution, scene, sample, report)
-    return replace(fitted, report=replace(fitted.report, seconds=time.perf_counter() - began))
+    fitted, inside = _fitted(columns, None if reason else solution, scene, sample)
+    return replace(fitted, report=replace(report, merged=inside, seconds=time.perf_counter() - began))
+
+
+def kept(fitted: Fitted, scene: SceneLike) -> dict[str, Tensor]:
+    """What was fitted to a scene, by name, without the network; see `restored`."""
+    bridge, kernel, mix = fitted.columns.base.bridge, fitted.kernel, fitted.mix
+    found = {} if bridge is None else bridge.tensors
+    if mix is not None:
+        found |= {"mix.weight": mix.weight, "mix.constant": mix.constant}
+        found["pan_mean"] = torch.tensor(fitted.columns.pan_mean, dtype=torch.float64)
+    if kernel is not None:
+        found["kernel"] = kernel.weight
+    if _scaled_by_network(fitted.columns.base.network, kernel):
+        deviations = _deviations(scene)
+        found |= {} if deviations is None else {"deviations": deviations}
+    return found
+
+
+@torch.no_grad()
+def restored(network: Network, tensors: Mapping[str, Tensor], scene: SceneLike) -> Fitted:
+    """What was fitted to one scene, for another one.
+
+    Args:
+        network: ready for this scene, with the weights that it came out of the fit with.
+        tensors: from `kept`.
+        scene: this one.
+
+    Raises:
+        MethodError: the tensors are not those of this network.
+    """
+    bands, features = len(scene.sensor.bands), network.channels
+    kernel, weight, constant = (tensors.get(name) for name in ("kernel", "mix.weight", "mix.constant"))
+    own = kernel is not None and kernel.ndim == 2
+    shapes = {
+        "kernel": (bands, features) if own else (bands, features, 3, 3),
+        "mix.weight": (bands, 0 if own else 1 + 2 * bands),
+        "mix.constant": (bands,),
+        "pan_mean": (),
+        "deviations": (bands,),
+    }
+    taken(tensors, {**Bridge.shapes(bands), **shapes})
+    pan_mean = float(tensors["pan_mean"]) if "pan_mean" in tensors else 0.0
+    columns = Columns(Base(network, Bridge.kept(tensors)), scene.sensor, pan_mean)
+    mix = None if weight is None or constant is None else Mix(weight, constant)
+    fitted = Fitted(columns, None if kernel is None else Kernel(kernel), mix, _halo(columns, mix, scene))
+    return _rescaled(fitted, tensors["deviations"], scene) if "deviations" in tensors else fitted
+
+
+def _scaled_by_network(network: Network | None, kernel: Kernel | None) -> bool:
+    """Whether features are in units of the bands' deviations in the scene, so that the kernel must be in them too.
+
+    A network for any number of bands finds the scale of a scene itself; one for fixed bands is behind the bridge.
+    """
+    return kernel is not None and kernel.weight.ndim == 2 and network is not None and network.traits.bands is None
+
+
+def _deviations(scene: SceneLike) -> Float[Tensor, " C"] | None:
+    """Of the bands in a sample that is the same for every fit; None where nothing is valid."""
+    sample = tiles(scene, SCALE_TILES, Generator().manual_seed(0))
+    known = statistics(sample) if sample else None
+    return None if known is None else known.std
+
+
+def _rescaled(fitted: Fitted, before: Float[Tensor, " C"], scene: SceneLike) -> Fitted:
+    """The fit in units of the bands' deviations in a scene, in place of those `before`."""
+    now, kernel, mix = _deviations(scene), fitted.kernel, fitted.mix
+    if now is None or kernel is None or mix is None:
+        return fitted
+    gain = torch.where((before > 0) & (now > 0), now / before, 1.0)
+    return replace(
+        fitted,
+        kernel=Kernel(gain[:, None] * kernel.weight),
+        mix=Mix(mix.weight, gain * mix.constant),
+    )
 
 
 def _solve(
@@ -219,27 +297,32 @@ def _unscaled(weights: Float[Tensor, "C k"], scaling: Scaling, roles: Roles, lea
     return kernel, Mix(mixed, constant)
 
 
+def _halo(columns: Columns, mix: Mix | None, scene: SceneLike) -> int:
+    """MS pixels that an output pixel looks at."""
+    if mix is not None and mix.weight.shape[1]:
+        return max(columns.base.halo, _physics.reach(scene.grid, scene.sensor))
+    return 0 if columns.base.network is None else columns.base.network.traits.halo
+
+
 def _fitted(
-    columns: Columns, solution: _Solution | None, scene: SceneLike, sample: Sequence[Pair], report: Report
-) -> Fitted:
-    """The fuser; the convolution goes into the network's own head where that ends in one."""
-    network = columns.base.network
-    halo = 0 if network is None else network.traits.halo
+    columns: Columns, solution: _Solution | None, scene: SceneLike, sample: Sequence[Pair]
+) -> tuple[Fitted, bool]:
+    """The fuser; the convolution goes into the network's own head where that ends in one, which is told."""
+    network, mix = columns.base.network, None if solution is None else solution.mix
+    halo = _halo(columns, mix, scene)
     if solution is None:
-        return Fitted(columns, None, None, halo, report)
-    if solution.mix.weight.shape[1]:
-        halo = max(columns.base.halo, _physics.reach(scene.grid, scene.sensor))
+        return Fitted(columns, None, None, halo), False
     kernel = None if solution.kernel is None else Kernel(solution.kernel)
-    fitted = Fitted(columns, kernel, solution.mix, halo, report)
+    fitted = Fitted(columns, kernel, mix, halo)
     if network is None or solution.kernel is None or solution.kernel.ndim != 4:
-        return fitted
+        return fitted, False
     bridge, probe = columns.base.bridge, columns.base.seen(_probe(sample[0], columns.base.multiple))
     inside = solution.kernel if bridge is None else bridge.gain[:, None, None, None] * solution.kernel
     changed = merged(network, inside, probe)
     if changed is None:
-        return fitted
+        return fitted, False
     base = replace(columns.base, network=changed)
-    return replace(fitted, columns=replace(columns, base=base), kernel=None, report=replace(report, merged=True))
+    return replace(fitted, columns=replace(columns, base=base), kernel=None), True
 
 
 def _probe(tile: Pair, multiple: int) -> Pair:

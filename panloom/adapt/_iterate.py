@@ -6,7 +6,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,21 +15,26 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from panloom.adapt import _frame
+from panloom.adapt._bridge import Bridge
 from panloom.adapt._equations import Base
 from panloom.adapt._frame import FEWEST, Known, NoFitError
+from panloom.adapt._learned import taken
 from panloom.adapt._module import Moments, Tailor
 from panloom.adapt._patches import SIDE, Cutter, Patch, batched, head_reach, held_back
 from panloom.adapt._sample import Lowered, lowered, places, tiles
 from panloom.adapt._selection import Candidate, Selection, candidates, chosen
 from panloom.adapt._terms import Low, Measure, Sum, Weights, weighted
 from panloom.compute import cut
-from panloom.errors import PanloomWarning
+from panloom.errors import MethodError, PanloomWarning
 from panloom.networks import Network
 from panloom.pair import Pair, SceneLike
 from panloom.types import Sensor, Window
 
 #: Decay of the means of slopes and of their squares in Adam, and the share of the rate that is left at the end.
 BETAS, LAST = (0.9, 0.99), 0.1
+
+#: What the names of a module's tensors begin with, where it is kept.
+MODULE = "module."
 
 #: MS pixels at the border of a tile that may be given up so that all patches have one shape.
 INSET = 2
@@ -93,14 +98,14 @@ class Tailored:
         module: None: the frozen output.
         frozen_bands: indices of bands that keep the frozen output.
         halo: MS pixels that an output pixel looks at.
-        report: what was done.
+        report: what was done; None where the module was trained on another scene.
     """
 
     base: Base
     module: nn.Module | None
     frozen_bands: tuple[int, ...]
     halo: int
-    report: Report
+    report: Report | None = None
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
@@ -168,9 +173,54 @@ def tailored(network: Network, scene: SceneLike, make: Maker, settings: Settings
     report = report if fit is None else fit.told(report)
     module, halo = None, network.traits.halo
     if fit is not None and not reason:
-        module, halo = fit.module.folded(), halo + math.ceil(fit.module.body.reach / scene.grid.ratio)
+        module, halo = fit.module.folded(), halo + _more(fit.module, scene)
     kept = tuple(k for k, v in enumerate(varies.tolist()) if not v)
     return Tailored(base, module, kept, halo, replace(report, seconds=time.perf_counter() - began))
+
+
+def _more(module: Tailor, scene: SceneLike) -> int:
+    """MS pixels that a module looks at."""
+    return math.ceil(module.body.reach / scene.grid.ratio)
+
+
+def kept(fitted: Tailored) -> dict[str, Tensor]:
+    """What was learned on a scene, by name, without the network; see `restored`."""
+    found = {} if fitted.base.bridge is None else fitted.base.bridge.tensors
+    if fitted.module is not None:
+        found |= {f"{MODULE}{name}": tensor for name, tensor in fitted.module.state_dict().items()}
+        found["frozen_bands"] = torch.tensor(fitted.frozen_bands, dtype=torch.int64)
+    return found
+
+
+@torch.no_grad()
+def restored(network: Network, empty: Tailor, tensors: Mapping[str, Tensor], scene: SceneLike) -> Tailored:
+    """What was learned on one scene, for another one.
+
+    Args:
+        network: ready for this scene.
+        empty: a module of the same form, of any values.
+        tensors: from `kept`.
+        scene: this one.
+
+    Raises:
+        MethodError: the tensors are not those of this network and module.
+    """
+    bands, kept_bands = len(scene.sensor.bands), tensors.get("frozen_bands")
+    module = empty.folded().requires_grad_(False)
+    state = {name: tensor for name, tensor in tensors.items() if name.startswith(MODULE)}
+    shapes = {f"{MODULE}{name}": tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    count = 0 if kept_bands is None else min(kept_bands.numel(), bands)
+    taken(tensors, {**Bridge.shapes(bands), **shapes, "frozen_bands": (count,)})
+    base = Base(network, Bridge.kept(tensors))
+    if not state:
+        return Tailored(base, None, (), network.traits.halo)
+    if missing := shapes.keys() - state.keys():
+        raise MethodError(f"what was learned lacks {', '.join(sorted(missing))}")
+    module.to(next(iter(state.values())).dtype).load_state_dict(
+        {name.removeprefix(MODULE): tensor for name, tensor in state.items()}
+    )
+    frozen = () if kept_bands is None else tuple(kept_bands.tolist())
+    return Tailored(base, module, frozen, network.traits.halo + _more(empty, scene))
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,12 @@ class Moments:
         scaled = (flat - mean[:, None]) / std[:, None]
         return Moments(mean, std, scaled @ scaled.T / scaled.shape[1], dtype)
 
+    @staticmethod
+    def none(channels: int) -> Moments:
+        """Of channels that need no scaling, in float32."""
+        one = torch.ones(channels, dtype=torch.float64)
+        return Moments(torch.zeros_like(one), one, torch.diag(one), torch.float32)
+
     @property
     def whitening(self) -> Float[Tensor, "F F"]:
         """ZCA: the symmetric matrix after which scaled channels are (nearly) uncorrelated and of deviation 1."""

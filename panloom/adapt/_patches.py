@@ -139,10 +139,10 @@ def held_back(height: int, width: int) -> Bool[Tensor, "h w"]:
 
 
 def batched(patches: Sequence[Patch]) -> list[Patch]:
-    """Those of the same kind and shape in one."""
+    """Those of the same kind, shape and phase in one."""
     groups: dict[object, list[Patch]] = {}
     for patch in patches:
-        key = (type(patch.target), patch.core, patch.seen.pan.shape)
+        key = (type(patch.target), patch.core, patch.seen.pan.shape, patch.seen.phase)
         groups.setdefault(key, []).append(patch)
     # Layers and their slopes are twice as fast on channels that lie side by side.
     joined = [_joined(group) for group in groups.values()]

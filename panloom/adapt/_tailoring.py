@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from panloom.adapt._iterate import Made, Report, Settings, Tailored, tailored
+from panloom.adapt._iterate import Made, Report, Settings, Tailored, kept, restored, tailored
+from panloom.adapt._learned import Learned, told
 from panloom.adapt._module import Tailor
 from panloom.adapt._selection import CHOICES, Selection
 from panloom.adapt._terms import Weights
@@ -89,6 +90,10 @@ class Tailoring(ABC):
     def module(self, made: Made) -> Tailor:
         """The module, not yet trained; it changes nothing."""
 
+    @abstractmethod
+    def empty(self, channels: int) -> Tailor:
+        """A module of the same form for so many channels, of any values."""
+
     @property
     def fitted(self) -> Tailored:
         """What `prepare` made.
@@ -102,8 +107,12 @@ class Tailoring(ABC):
 
     @property
     def report(self) -> Report:
-        """What `prepare` did."""
-        return self.fitted.report
+        """What `prepare` did.
+
+        Raises:
+            MethodError: it was not called, or the module was trained on another scene.
+        """
+        return told(self.fitted.report)
 
     @property
     def traits(self) -> Traits:
@@ -165,6 +174,25 @@ class Tailoring(ABC):
                 stacklevel=2,
             )
         return replace(self, ready=tailored(self.network.prepare(scene, rng), scene, self.module, settings, rng))
+
+    def learned(self, scene: SceneLike) -> Learned:
+        """What `prepare` learned on a scene, or the frozen network.
+
+        Raises:
+            MethodError: `prepare` was not called.
+        """
+        network = self.fitted.base.network
+        assert network is not None
+        return Learned(network, kept(self.fitted))
+
+    def restored(self, tensors: Mapping[str, Tensor], scene: SceneLike, rng: Generator) -> Tailoring:
+        """Ready for a scene with what was learned on another one; see `panloom.adapt.Keeper`.
+
+        Raises:
+            MethodError: the tensors are not those of this network and module.
+        """
+        empty = self.empty(self.network.channels)
+        return replace(self, ready=restored(self.network.prepare(scene, rng), empty, tensors, scene))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""

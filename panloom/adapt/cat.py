@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from panloom.adapt._iterate import Made
-from panloom.adapt._module import Body, Tailor, drawn, zeroed
+from panloom.adapt._module import Body, Moments, Tailor, drawn, zeroed
 from panloom.adapt._registry import adapter
 from panloom.adapt._tailoring import Tailoring
 
@@ -97,6 +97,10 @@ class ConditionalTailor(Tailoring):
         """The module for a scene."""
         body = Conditional(condition(made), len(made.moments.mean), made.rng)
         return Tailor(made.moments, body, whiten=False)
+
+    def empty(self, channels: int) -> Tailor:
+        """A module for any condition."""
+        return Tailor(Moments.none(channels), Conditional(torch.zeros(1), channels, Generator()), whiten=False)
 
 
 def condition(made: Made) -> Float[Tensor, " k"]:

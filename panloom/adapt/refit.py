@@ -15,12 +15,14 @@ last convolution where the head ends in one, else a small convolution of its own
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from panloom.adapt._fit import Fitted, Report, Settings, fit
+from panloom.adapt._fit import Fitted, Report, Settings, fit, kept, restored
+from panloom.adapt._learned import Learned, told
 from panloom.adapt._random import RandomFeatures
 from panloom.adapt._registry import adapter, free_method
 from panloom.errors import MethodError
@@ -80,8 +82,12 @@ class _FitToScene:
 
     @property
     def report(self) -> Report:
-        """What `prepare` did."""
-        return self.fitted.report
+        """What `prepare` did.
+
+        Raises:
+            MethodError: it was not called, or the fit was made on another scene.
+        """
+        return told(self.fitted.report)
 
     def settings(self, ridge: float | None, *, renormalise: bool) -> Settings:
         """For `fit`."""
@@ -120,6 +126,24 @@ class Refit(_FitToScene):
         """The network fitted to a scene; it reads at most 12 times `tiles` tiles of it."""
         settings = self.settings(self.ridge, renormalise=self.renormalise)
         return replace(self, ready=fit(self.network.prepare(scene, rng), scene, settings, rng))
+
+    def learned(self, scene: SceneLike) -> Learned:
+        """What `prepare` fitted to a scene, or the frozen network.
+
+        Raises:
+            MethodError: `prepare` was not called.
+        """
+        network = self.fitted.columns.base.network
+        assert network is not None
+        return Learned(network, kept(self.fitted, scene))
+
+    def restored(self, tensors: Mapping[str, Tensor], scene: SceneLike, rng: Generator) -> Refit:
+        """Ready for a scene with what was learned on another one; see `panloom.adapt.Keeper`.
+
+        Raises:
+            MethodError: the tensors are not those of this network.
+        """
+        return replace(self, ready=restored(self.network.prepare(scene, rng), tensors, scene))
 
 
 @free_method("regression")

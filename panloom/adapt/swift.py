@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -27,6 +27,7 @@ from panloom.adapt import _frame
 from panloom.adapt._bridge import Bridge
 from panloom.adapt._equations import Base
 from panloom.adapt._frame import FEWEST, Known, NoFitError, against, constant, every_band, look, refused
+from panloom.adapt._learned import Learned, taken, told
 from panloom.adapt._manifold import Sampling, Selection
 from panloom.adapt._masked import Curve, Loss, Point, Schedule, Watch
 from panloom.adapt._registry import adapter
@@ -87,10 +88,10 @@ class Report(_frame.Report):
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A network for a scene, and how it came about."""
+    """A network for a scene, and how it came about; None: on another scene."""
 
     base: Base
-    report: Report
+    report: Report | None = None
 
 
 @adapter("swift")
@@ -153,8 +154,12 @@ class Swift:
 
     @property
     def report(self) -> Report:
-        """What `prepare` did."""
-        return self.fitted.report
+        """What `prepare` did.
+
+        Raises:
+            MethodError: it was not called, or the weights were learned on another scene.
+        """
+        return told(self.fitted.report)
 
     @property
     def settings(self) -> Settings:
@@ -214,6 +219,25 @@ class Swift:
             judged=judged,
         )
         return replace(self, ready=_Ready(used, report))
+
+    def learned(self, scene: SceneLike) -> Learned:
+        """The network with its new weights, or the frozen one.
+
+        Raises:
+            MethodError: `prepare` was not called.
+        """
+        network, bridge = self.fitted.base.network, self.fitted.base.bridge
+        assert network is not None
+        return Learned(network, {} if bridge is None else bridge.tensors)
+
+    def restored(self, tensors: Mapping[str, Tensor], scene: SceneLike, rng: Generator) -> Swift:
+        """Ready for a scene with what was learned on another one; see `panloom.adapt.Keeper`.
+
+        Raises:
+            MethodError: the tensors are not those of this adapter.
+        """
+        taken(tensors, Bridge.shapes(len(scene.sensor.bands)))
+        return replace(self, ready=_Ready(Base(self.network.prepare(scene, rng), Bridge.kept(tensors))))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""

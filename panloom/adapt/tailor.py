@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from panloom.adapt._iterate import Made
-from panloom.adapt._module import Body, Tailor, drawn, zeroed
+from panloom.adapt._module import Body, Moments, Tailor, drawn, zeroed
 from panloom.adapt._registry import adapter
 from panloom.adapt._tailoring import Tailoring, known_word
 
@@ -188,3 +188,8 @@ class FeatureTailor(Tailoring):
         """The module of a form."""
         kind = FORMS[known_word("form", self.form, FORMS)]
         return Tailor(made.moments, kind.body(len(made.moments.mean), made.rng), whiten=kind.whiten)
+
+    def empty(self, channels: int) -> Tailor:
+        """A module of this form."""
+        kind = FORMS[known_word("form", self.form, FORMS)]
+        return Tailor(Moments.none(channels), kind.body(channels, Generator()), whiten=False)

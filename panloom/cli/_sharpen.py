@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 @click.option("--preview", type=click.Path(dir_okay=False), help="Also write a quick-look PNG.")
 @click.option("--preview-bands", type=List(), metavar="R,G,B", help="Bands of the quick look.")
 @click.option("--report", type=click.Path(dir_okay=False), help="Also write the report as JSON.")
+@click.option(
+    "--explain",
+    type=click.Path(),
+    metavar="DIR",
+    help="Also write a page into DIR on what an adapter did to the scene, and whether it helped.",
+)
 @MACHINE
 @JSON
 @QUIET
@@ -38,6 +46,7 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
     preview: str | None,
     preview_bands: list[str] | None,
     report: str | None,
+    explain: str | None,
     as_json: bool,
     quiet: bool,
     overwrite: bool,
@@ -52,6 +61,10 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
 
     if report is not None:
         check_apart("report", report, [pan, *ms, output, *([preview] if preview else [])])
+    if explain is not None:
+        from panloom.run.explain import check_explain
+
+        check_explain(given_options()["method"], explain)
     given = {**given_options(), "overwrite": overwrite, "resume": resume}
     given |= {"preview": preview, "preview_bands": preview_bands}
     done = _sharpen(pan, ms, output, quiet=quiet or as_json, given=given)
@@ -61,6 +74,26 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
         click.echo(done.to_json())
     elif not quiet:
         _tell(done)
+    if explain is not None:
+        _explain(pan, ms, explain, quiet=quiet or as_json)
+
+
+def _explain(pan: str, ms: tuple[str, ...], folder: str, *, quiet: bool) -> None:
+    """Write the page on the adaptation that was just done; it is done again, with the same result."""
+    from panloom.compute import Policy
+    from panloom.run.explain import PAGE, explain_files
+    from panloom.run.progress import STEPS, progress
+    from panloom.run.reading import Reading
+
+    given = given_options()
+    reading = Reading(**{entry.name: given[entry.name] for entry in fields(Reading) if entry.name in given})
+    policy = Policy.in_memory(given["device"], given["threads"])
+    words = {key: given[key] for key in ("method", "options", "seed")}
+    with progress(bar(quiet=quiet), "explain", STEPS) as told:
+        done = explain_files(pan, list(ms), folder, reading=reading, policy=policy, progress=told, **words)
+    if not quiet:
+        err.print(done.verdict)
+        err.print(f"{Path(folder) / PAGE}: open it in a browser")
 
 
 def _sharpen(pan: str, ms: tuple[str, ...], output: str, *, quiet: bool, given: Mapping[str, Any]) -> Report:

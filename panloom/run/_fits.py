@@ -8,12 +8,16 @@ from panloom.compute import Tuned
 from panloom.errors import MethodError
 from panloom.pair import Fuser
 from panloom.run._default import ANY_RATIO
+from panloom.run._scenes import InUnits
 from panloom.run.resolve import card_of, parse, trained_ratios
 from panloom.scene import Scene
 
+#: MTF gains that differ by no more are the same.
+SAME_GAIN = 0.01
+
 
 def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
-    """The fuser, if it works at the scene's ratio and number of bands.
+    """The fuser, if it works at the scene's ratio and number of bands; adapted weights in the units they were made in.
 
     Raises:
         MethodError: it does not.
@@ -28,7 +32,10 @@ def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
     if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
         have = ", ".join(b.name for b in scene.sensor.bands)
         raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")
-    return fuser
+    card = card_of(method)
+    if card is None or card.adapted is None or card.full_scale in (None, scene.units.full_scale):
+        return fuser
+    return InUnits(fuser, scene.units.full_scale / card.full_scale)
 
 
 def beyond_training(fuser: Fuser, method: str, scene: Scene) -> tuple[list[str], list[str]]:
@@ -52,7 +59,21 @@ def beyond_training(fuser: Fuser, method: str, scene: Scene) -> tuple[list[str],
             f"{card.name} was trained on the bands {weights.bands_in_words(card)}, and is given {have} in their place; "
             "--bands names and orders them"
         )
+    if card.adapted is not None:
+        found += _other_optics(card.name, card.adapted, scene)
     return (found, []) if parse(method).adapters else ([], found)
+
+
+def _other_optics(name: str, made: weights.Adapted, scene: Scene) -> list[str]:
+    """A warning where the MTF of a scene is not that of the scene that weights were adapted to."""
+    gains = [band.mtf_nyquist for band in scene.sensor.bands]
+    if len(gains) != len(made.mtf) or max(abs(a - b) for a, b in zip(gains, made.mtf, strict=True)) <= SAME_GAIN:
+        return []
+    had, has = (", ".join(f"{gain:.3g}" for gain in some) for some in (made.mtf, gains))
+    return [
+        f"{name} was adapted to {made.sensor}, whose MTF gains are {had}, and this scene is of {scene.sensor.name}, "
+        f"with {has}: adapt its parent to this scene, or name the sensor (--sensor)"
+    ]
 
 
 def _same_bands(card: weights.Card, scene: Scene) -> bool:

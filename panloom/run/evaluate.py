@@ -174,7 +174,7 @@ def evaluate(  # noqa: PLR0913  the words of the command line, each with a defau
     policy = policy or Policy.in_memory("cpu", None)
     scores: list[Score] = []
     drawn: dict[Protocol, Picture] = {}
-    judges = [_Judge.of(problem) for problem in todo]
+    judges = [Judge.of(problem) for problem in todo]
     for judge in judges:
         problem = judge.problem
         fused: dict[str, Tensor] = {}
@@ -186,8 +186,8 @@ def evaluate(  # noqa: PLR0913  the words of the command line, each with a defau
             if progress is not None:
                 progress(len(scores), len(todo) * len(settings))
         if pictures:
-            drawn[problem.protocol] = _picture(problem, fused)
-    return _evaluation(pair, judges, scores, _said(notes, _notes(pair, judges)), drawn)
+            drawn[problem.protocol] = picture(problem, fused)
+    return gathered(pair, judges, scores, _said(notes, notes_on(pair, judges)), drawn)
 
 
 def checked(
@@ -214,13 +214,22 @@ def checked(
     return settings
 
 
-def _evaluation(
+def gathered(
     pair: Recorded,
-    judges: Sequence[_Judge],
+    judges: Sequence[Judge],
     scores: Sequence[Score],
     notes: tuple[str, ...],
     pictures: dict[Protocol, Picture],
 ) -> Evaluation:
+    """The record of a pair whose problems were scored.
+
+    Args:
+        pair: the methods worked on it.
+        judges: of its problems.
+        scores: every method on every problem.
+        notes: what a reader must know.
+        pictures: by protocol.
+    """
     sensor = judges[0].problem.scene.sensor
     gains = [band.mtf_nyquist for band in sensor.bands]
     return Evaluation(
@@ -249,7 +258,7 @@ def _settings(methods: Sequence[str], options: Mapping[str, object]) -> dict[str
 
 
 def _score(
-    judge: _Judge, name: str, options: Mapping[str, object], policy: Policy, seed: int
+    judge: Judge, name: str, options: Mapping[str, object], policy: Policy, seed: int
 ) -> tuple[Float[Tensor, "1 C H W"] | None, Score]:
     """The fused image in DN, and its score."""
     problem, began = judge.problem, time.perf_counter()
@@ -269,7 +278,7 @@ def _score(
 
 
 @dataclass(frozen=True)
-class _Judge:
+class Judge:
     """The indices of one problem.
 
     Attributes:
@@ -285,21 +294,21 @@ class _Judge:
     expected: Bool[Tensor, "1 1 H W"]
 
     @staticmethod
-    def of(problem: Problem) -> _Judge:
+    def of(problem: Problem) -> Judge:
         """The judge of a problem."""
         pair = _whole_pair(problem)
         expected = pair.valid[..., : problem.scene.grid.height, : problem.scene.grid.width]
         if problem.protocol == "full":
             ms_valid = problem.scene.reduced(Window(0, 0, *problem.scene.grid.cells)).valid
             full = FullScene.of(pair, problem.full_scale, ms_valid)
-            return _Judge(problem, tuple((_key(n, form), variant(n, full, form)) for n, form in FULL), full, expected)
+            return Judge(problem, tuple((_key(n, form), variant(n, full, form)) for n, form in FULL), full, expected)
         whole_numbers = (
             problem.truth is None
             or problem.truth_valid is None
             or in_digital_numbers(problem.truth, problem.truth_valid)
         )
         names = [name if whole_numbers or name != "q2n" else "q2n-unrounded" for name in REDUCED]
-        return _Judge(problem, tuple((name, metrics.get(name)) for name in names), None, expected)
+        return Judge(problem, tuple((name, metrics.get(name)) for name in names), None, expected)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -363,7 +372,8 @@ def _measured(
         return math.nan, None
 
 
-def _picture(problem: Problem, fused: dict[str, Tensor]) -> Picture:
+def picture(problem: Problem, fused: dict[str, Tensor]) -> Picture:
+    """What a report draws of a problem, of images in DN by method."""
     pair = _whole_pair(problem)
     height, width = problem.scene.grid.height, problem.scene.grid.width
     reference = pair.exp * problem.full_scale if problem.truth is None else problem.truth
@@ -380,7 +390,8 @@ def _said(given: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*given, *more)))
 
 
-def _notes(pair: Recorded, judges: Sequence[_Judge]) -> list[str]:
+def notes_on(pair: Recorded, judges: Sequence[Judge]) -> list[str]:
+    """What a reader of scores must know of a pair."""
     notes: list[str] = []
     problems = [judge.problem for judge in judges]
     left = [band.name for band in pair.sensor.bands if band.role != "sharpen"]

@@ -14,7 +14,7 @@ from panloom.data.scenes import recorded
 from panloom.errors import OptionError, PanloomWarning
 from panloom.run.pairing import find
 from panloom.run.sharpen import register
-from panloom.scene import environment, open_scene
+from panloom.scene import Opened, environment, open_scene
 from panloom.scene.geometry import Extent
 from panloom.types import Sensor, Window
 
@@ -38,6 +38,29 @@ class Reading:
     edge: str = "fill"
     threads: int | None = None
 
+    def open(self, pan: str, ms: Sequence[str]) -> tuple[Opened, list[str]]:
+        """A scene whose files are open, and what is to be warned of.
+
+        Raises:
+            PanloomError: it cannot be read.
+        """
+        opened = open_scene(
+            pan,
+            list(ms),
+            sensor=self.sensor,
+            bands=self.bands,
+            sharpen=self.sharpen_bands,
+            extent=self.extent,
+            ms_shift=self.ms_shift,
+            window=self.window,
+            bounds=self.bounds,
+            src_nodata=self.src_nodata,
+            edge=self.edge,
+            threads=self.threads or processors(),
+        )
+        opened, _, warnings = register(opened, align=self.align)
+        return opened, warnings
+
     def read(self, pan: str, ms: Sequence[str]) -> tuple[Recorded, list[str]]:
         """A scene in memory, and what is to be said about it; of a large one the centre, unless a part is chosen.
 
@@ -45,21 +68,7 @@ class Reading:
             PanloomError: it cannot be read, or nothing of it is valid.
         """
         with environment():
-            opened = open_scene(
-                pan,
-                list(ms),
-                sensor=self.sensor,
-                bands=self.bands,
-                sharpen=self.sharpen_bands,
-                extent=self.extent,
-                ms_shift=self.ms_shift,
-                window=self.window,
-                bounds=self.bounds,
-                src_nodata=self.src_nodata,
-                edge=self.edge,
-                threads=self.threads or processors(),
-            )
-            opened, _, notes = register(opened, align=self.align)
+            opened, notes = self.open(pan, ms)
             scene = opened.scene
             with closing(scene):
                 area = scene.layout.area

@@ -2,7 +2,7 @@
 
 A name is a classical method, a method that needs no trained network (`regression`, `random+refit`), or
 `network.tag`, trained weights, with adapters behind: `fusionnet.wv3+refit`. In place of `network.tag` the path of a
-weights file may stand: `./mine.safetensors+refit`.
+weights file may stand: `./mine.safetensors+refit`. Weights that `panloom adapt` made have their adapter in them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom import adapt, classical, networks, weights
-from panloom.errors import MethodError, unknown
+from panloom.errors import MethodError, WeightsError, unknown
 from panloom.networks import Network
 from panloom.pair import Fuser, Pair, SceneLike
 from panloom.run._default import DEFAULT
@@ -90,8 +90,11 @@ def parse(name: str) -> Name:
         return Name(classical.get(name))
     head, *words = _pieces(name)
     if weights.is_file(head) or weights.is_name(head):
-        weights.card(head)
-        return Name(weights=head, adapters=tuple(map(adapt.get, words)))
+        card, adapters = weights.card(head), tuple(map(adapt.get, words))
+        if card.adapted is not None and adapters:
+            behind = "+".join([card.parent, *words])
+            raise MethodError(f"{head} is adapted already and takes no adapter; its parent does: {behind}")
+        return Name(weights=head, adapters=adapters)
     raise MethodError(_unknown(name, head))
 
 
@@ -133,7 +136,30 @@ def resolve(name: str, options: Mapping[str, object] | None = None) -> Fuser:
         values[key] = _typed(name, known[key], value)
     if found.method is not None:
         return found.method(**values)
-    return _adapted(name, weights.load(found.weights), [_bound(cls, values) for cls in found.adapters])
+    card, stored = weights.card(found.weights), weights.read(found.weights)
+    if card.adapted is not None:
+        return _applied(card, card.adapted, stored)
+    return _adapted(name, stored.network, [_bound(cls, values) for cls in found.adapters])
+
+
+def _applied(card: weights.Card, made: weights.Adapted, stored: weights.Stored) -> Fuser:
+    """Adapted weights, for any scene like theirs.
+
+    Raises:
+        WeightsError: the card names an adapter or an option that there is not.
+    """
+    try:
+        cls = adapt.get(made.adapter)
+        known = {option.name: option for option in _options(cls)}
+        options = {key: _typed(made.adapter, known[key], value) for key, value in made.options.items()}
+    except (MethodError, KeyError) as error:
+        raise WeightsError(f"the card of {card.name} cannot be followed, adapted by {made.adapter}: {error}") from error
+    fuser = cls(stored.network, **options)
+    assert card.ratios is not None, "no card of adapted weights is read without"
+    assert card.band_count is not None, "likewise"
+    if not isinstance(fuser, adapt.Keeper):
+        raise WeightsError(f"the card of {card.name} cannot be followed: {made.adapter} keeps nothing for other scenes")
+    return adapt.Applied(fuser, stored.learned, card.ratios[0], card.band_count)
 
 
 def _bound(cls: Callable[..., Fuser], values: Mapping[str, object]) -> Callable[[Network], Fuser]:

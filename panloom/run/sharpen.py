@@ -15,7 +15,7 @@ import torch
 
 from panloom.compute import Policy, Tuned, each, processors, torch_threads, wanted
 from panloom.errors import OptionError, PanloomWarning
-from panloom.pair import Fuser
+from panloom.pair import Fuser, SceneLike
 from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
 from panloom.run._output import Settled, Target, look, open_writer, refuse, settle
 from panloom.run._tags import made_by
@@ -219,7 +219,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         writer = open_writer(opened, target, settled)
         clock.lap("open")
         try:
-            fuser, told = _prepared(fuser, replace(scene, threads=policy.threads), call.seed)
+            fuser, told = prepared(fuser, replace(scene, threads=policy.threads), call.seed)
             fuser = tuned(scene, fuser, call.precision, policy, call.seed)
             warnings += told + needless(fuser, call.method, call.precision)
             clock.lap("prepare")
@@ -348,7 +348,7 @@ def _write(
     return accounts
 
 
-def _prepared(fuser: Fuser, scene: Scene, seed: int) -> tuple[Fuser, list[str]]:
+def prepared(fuser: Fuser, scene: SceneLike, seed: int) -> tuple[Fuser, list[str]]:
     """The method made ready for a scene, and what it warned of."""
     # Readers are at work beside it; threads of small operations would wait for them.
     with torch_threads(1), catch_warnings(record=True) as caught:

@@ -6,9 +6,9 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from panloom.errors import WeightsError, unknown
 from panloom.networks import SourceStatistics
@@ -18,7 +18,9 @@ from panloom.weights._toml import dumps
 FORMAT = 1
 
 Option = int | float | str | bool
+Setting = Option | tuple[float, ...]
 StoredType = Literal["float32", "float16", "bfloat16"]
+Decision = Literal["adapted", "frozen"]
 
 NAME = re.compile(r"(?P<network>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)\.(?P<tag>[a-z0-9]+(?:-[a-z0-9]+)*)")
 
@@ -43,6 +45,35 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """How weights were adapted from others; these are `Card.parent`.
+
+    Attributes:
+        adapter: registry name.
+        scenes: what they were adapted to: the PAN files.
+        sensor: of the scenes.
+        mtf: gains of its bands at MS Nyquist.
+        parent_sha256: of the parent's file.
+        decision: "adapted", or "frozen": the fit was refused, and these are the parent's weights on that scene.
+        reason: why it was refused; empty where it was not.
+        validated: error on held-back pixels, after over before; None: not found.
+        options: of the adapter; what was chosen by itself is left out.
+        seed: of everything random.
+    """
+
+    adapter: str
+    scenes: tuple[str, ...]
+    sensor: str
+    mtf: tuple[float, ...]
+    parent_sha256: str
+    decision: Decision = "adapted"
+    reason: str = ""
+    validated: float | None = None
+    options: Mapping[str, Setting] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Card:
     """Facts about one weights file.
 
@@ -52,7 +83,7 @@ class Card:
         options: keyword arguments of the network's constructor.
         bands: names of the bands it was trained for, or their number; None: any.
         ratios: ratios it was trained for; None: any.
-        full_scale: the DN that was 1.0 in training; None: many, or not known.
+        full_scale: the DN that was 1.0 in training, or in the scene adapted to; None: many, or not known.
         data: what it was trained on.
         recipe: what trained it.
         commit: of panloom, in training.
@@ -65,6 +96,7 @@ class Card:
         dtype: type of the stored numbers; they are always loaded as float32.
         sha256: of the safetensors file; filled in when it is written.
         source: statistics of the training data.
+        adapted: how they were adapted from `parent`; None: they were not.
         scores: measured numbers.
     """
 
@@ -86,6 +118,7 @@ class Card:
     dtype: StoredType = "float32"
     sha256: str = ""
     source: SourceStatistics | None = None
+    adapted: Adapted | None = None
     scores: tuple[Score, ...] = ()
 
     @property
@@ -115,13 +148,24 @@ def card_text(card: Card) -> str:
     table: dict[str, object] = {"format": FORMAT}
     for key in (item.name for item in fields(Card)):
         value = getattr(card, key)
-        if isinstance(value, SourceStatistics):
-            value = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(value).items()}
+        if isinstance(value, SourceStatistics | Adapted):
+            value = _plain(asdict(value))
         elif key == "scores":
             value = [{k: v for k, v in vars(score).items() if v != ""} for score in card.scores]
         if value not in (None, "", (), [], {}):
             table[key] = list(value) if isinstance(value, tuple) else value
     return dumps(table)
+
+
+def _plain(table: Mapping[str, object]) -> dict[str, object]:
+    """The table with lists for tuples, without what is empty or not known."""
+    found: dict[str, object] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            value = _plain(cast("dict[str, object]", value))
+        if value not in (None, "", {}):
+            found[key] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def read_card(path: Path) -> Card:
@@ -161,6 +205,7 @@ def parse_card(raw: Mapping[str, object], where: str) -> Card:
         cite=table.texts("cite"),
         dtype=_dtype(table),
         source=_source(table),
+        adapted=_adapted(table),
         scores=_scores(table),
         **{key: table.text(key) for key in _TEXTS},
     )
@@ -276,6 +321,50 @@ def _source(table: _Table) -> SourceStatistics | None:
     if len(mean) != len(std):
         raise source.wrong("std", f"as long as source.mean, which has {len(mean)} numbers")
     return SourceStatistics(mean, std, source.number("pan_mean"), source.number("pan_std"))
+
+
+def _adapted(table: _Table) -> Adapted | None:
+    raw = table.values.get("adapted")
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        raise table.wrong("adapted", "a table")
+    made = _Table(table.where, "adapted.", raw)
+    made.only(item.name for item in fields(Adapted))
+    words = {key: made.text(key) for key in ("adapter", "sensor", "parent_sha256", "reason")}
+    if not words["adapter"]:
+        raise made.wrong("adapter", "the name of an adapter")
+    if len(_ratios(table) or ()) != 1:
+        raise table.wrong("ratios", "the one ratio of the scene that adapted weights come from")
+    if _bands(table) is None:
+        raise table.wrong("bands", "the bands of the scene that adapted weights come from")
+    decision, seed = raw.get("decision"), raw.get("seed", 0)
+    if decision not in get_args(Decision):
+        raise made.wrong("decision", "adapted or frozen")
+    if type(seed) is not int:
+        raise made.wrong("seed", "a whole number")
+    return Adapted(
+        scenes=made.texts("scenes"),
+        mtf=made.numbers("mtf"),
+        decision=cast("Decision", decision),
+        validated=made.number("validated") if "validated" in raw else None,
+        options=_settings(made),
+        seed=seed,
+        **words,
+    )
+
+
+def _settings(table: _Table) -> dict[str, Setting]:
+    raw = table.values.get("options", {})
+    if not isinstance(raw, dict):
+        raise table.wrong("options", "a table")
+    options = _Table(table.where, "adapted.options.", raw)
+    found: dict[str, Setting] = {}
+    for key, value in raw.items():
+        if not isinstance(value, Option | list):
+            raise options.wrong(key, "a number, a text, a truth value or a list of numbers")
+        found[key] = options.numbers(key) if isinstance(value, list) else value
+    return found
 
 
 def _scores(table: _Table) -> tuple[Score, ...]:

@@ -8,12 +8,12 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from panloom import networks
 from panloom.errors import MethodError, OutputError, WeightsError, unknown
@@ -26,6 +26,9 @@ from panloom.weights._state import State, parse, read_bytes
 SHIPPED = Path(__file__).parent / "cards"
 
 SUFFIX = ".safetensors"
+
+#: What the names in a file of adapted weights begin with: the network's own, and what the adapter needs beside it.
+NETWORK, LEARNED = "network.", "adapter."
 
 #: Parameters (arrays, not numbers) beyond which a card's options are not followed; networks have some dozens.
 MOST = 4096
@@ -121,8 +124,21 @@ def path(name: str | Path) -> Path:
     return _card_path(name).with_suffix(SUFFIX)
 
 
-def load(name: str | Path) -> Network:
-    """A trained network: in evaluation mode, float32, with the statistics of its training data.
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a weights file holds.
+
+    Attributes:
+        network: in evaluation mode, float32, with the statistics of its training data.
+        learned: what adapted weights need beside the network, by name; empty for others.
+    """
+
+    network: Network
+    learned: Mapping[str, Tensor]
+
+
+def read(name: str | Path) -> Stored:
+    """All that the file of weights holds.
 
     Args:
         name: `network.tag`, or the path of a safetensors file with its card beside it.
@@ -135,6 +151,33 @@ def load(name: str | Path) -> Network:
     return from_bytes(found, read_bytes(where), where)
 
 
+def load(name: str | Path) -> Network:
+    """A trained network: in evaluation mode, float32, with the statistics of its training data.
+
+    Args:
+        name: `network.tag`, or the path of a safetensors file with its card beside it.
+
+    Raises:
+        MethodError: unknown name.
+        WeightsError: as `read`, or these are adapted weights, which are more than a network.
+    """
+    return only_network(card(name), read(name))
+
+
+def only_network(card: Card, stored: Stored) -> Network:
+    """The network, where it is all that there is.
+
+    Raises:
+        WeightsError: the weights are adapted ones.
+    """
+    if card.adapted is not None:
+        raise WeightsError(
+            f"{card.name} was adapted by {card.adapted.adapter}, so it is more than a network: its name or the path of "
+            f"its file is a method (--method); adapt, export or train its parent, {card.parent}, in its place"
+        )
+    return stored.network
+
+
 def verify(name: str | Path) -> Card:
     """The card of weights, after everything that `load` checks was found right.
 
@@ -142,15 +185,15 @@ def verify(name: str | Path) -> Card:
         MethodError: unknown name.
         WeightsError: as `load`.
     """
-    load(name)
+    read(name)
     return card(name)
 
 
-def from_bytes(card: Card, data: bytes, where: Path) -> Network:
-    """The network in the bytes of the file that a card belongs to.
+def from_bytes(card: Card, data: bytes, where: Path) -> Stored:
+    """What is in the bytes of the file that a card belongs to.
 
     Raises:
-        WeightsError: as `load`.
+        WeightsError: as `read`.
     """
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
@@ -161,8 +204,8 @@ def from_bytes(card: Card, data: bytes, where: Path) -> Network:
     return assemble(card, parse(data, where))
 
 
-def assemble(card: Card, state: State) -> Network:
-    """The network of a card with these weights.
+def assemble(card: Card, state: State) -> Stored:
+    """The network of a card with these weights, and what else adapted ones hold.
 
     Raises:
         WeightsError: the card's network cannot be made, or the weights are not its.
@@ -170,6 +213,21 @@ def assemble(card: Card, state: State) -> Network:
     for key, tensor in state.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise WeightsError(f"{card.name}: {key} holds numbers that are not finite as {card.dtype}")
+    if card.adapted is None:
+        return Stored(_network(card, state), {})
+    own, learned = (_under(place, state) for place in (NETWORK, LEARNED))
+    if len(own) + len(learned) < len(state):
+        other = sorted(key for key in state if not key.startswith((NETWORK, LEARNED)))
+        raise WeightsError(f"{card.name}: adapted weights are called {NETWORK}... and {LEARNED}..., not {_few(other)}")
+    return Stored(_network(card, own), learned)
+
+
+def _under(place: str, state: State) -> State:
+    """What is called so, without that."""
+    return {key.removeprefix(place): tensor for key, tensor in state.items() if key.startswith(place)}
+
+
+def _network(card: Card, state: State) -> Network:
     try:
         net = fill(card.network, card.options, state)
     except MethodError as error:
@@ -237,13 +295,21 @@ def _few(keys: Iterable[str]) -> str:
     return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
 
 
-def save(net: Network, card: Card, folder: str | Path | None = None, *, overwrite: bool = False) -> Card:
+def save(
+    net: Network,
+    card: Card,
+    folder: str | Path | None = None,
+    *,
+    learned: Mapping[str, Tensor] | None = None,
+    overwrite: bool = False,
+) -> Card:
     """Write a network's weights and their card; both files are written aside and renamed.
 
     Args:
         net: the network; its `source` goes into the card unless that has its own.
         card: the facts; `sha256` is filled in, and numbers are stored as `dtype` says.
         folder: where to; None: the first of the user's folders.
+        learned: what adapted weights, whose card has `adapted`, need beside the network; kept in its own types.
         overwrite: replace weights of that name.
 
     Returns:
@@ -256,7 +322,7 @@ def save(net: Network, card: Card, folder: str | Path | None = None, *, overwrit
     """
     where = folders()[1] if folder is None else Path(folder)
     check_free(card.name, where, overwrite=overwrite)
-    card, data = pack(net, card)
+    card, data = pack(net, card, learned)
     try:
         where.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -286,7 +352,7 @@ def check_free(name: str, folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def pack(net: Network, card: Card) -> tuple[Card, bytes]:
+def pack(net: Network, card: Card, learned: Mapping[str, Tensor] | None = None) -> tuple[Card, bytes]:
     """The completed card and the bytes of the safetensors file, after they were found to fit each other.
 
     Raises:
@@ -294,9 +360,12 @@ def pack(net: Network, card: Card) -> tuple[Card, bytes]:
     """
     stored = getattr(torch, card.dtype)
     state = {
-        key: (tensor.to(stored) if tensor.is_floating_point() else tensor).detach().cpu().clone().contiguous()
-        for key, tensor in net.state_dict().items()
+        key: (tensor.to(stored) if tensor.is_floating_point() else tensor) for key, tensor in net.state_dict().items()
     }
+    if card.adapted is not None:
+        state = {f"{NETWORK}{key}": tensor for key, tensor in state.items()}
+        state |= {f"{LEARNED}{key}": tensor for key, tensor in (learned or {}).items()}
+    state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}
     data = safetensors.torch.save(state, {"format": "pt"})
     source = net.source if card.source is None else card.source
     card = replace(card, source=source, sha256=hashlib.sha256(data).hexdigest())

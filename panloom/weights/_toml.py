@@ -13,7 +13,7 @@ def dumps(table: Table) -> str:
     """A table as TOML: plain values first, then its tables, then its lists of tables.
 
     Args:
-        table: texts, numbers, truth values, lists of these, tables of these, and lists of tables of these.
+        table: texts, numbers, truth values, lists of these, tables of all these, and lists of tables of plain values.
 
     >>> print(dumps({"name": "a.b", "options": {"bands": 4}}), end="")
     name = "a.b"
@@ -21,12 +21,19 @@ def dumps(table: Table) -> str:
     [options]
     bands = 4
     """
+    return "\n".join(_parts(table, ""))
+
+
+def _parts(table: Table, place: str) -> list[str]:
+    """The table and those within it; `place` is what their names begin with."""
     tables = {key: value for key, value in table.items() if isinstance(value, Mapping)}
     lists = {key: entries for key, value in table.items() if (entries := _tables(value))}
-    parts = [_lines({key: value for key, value in table.items() if key not in tables and key not in lists})]
-    parts += [f"[{key}]\n{_lines(value)}" for key, value in tables.items()]
-    parts += [f"[[{key}]]\n{_lines(entry)}" for key, entries in lists.items() for entry in entries]
-    return "\n".join(parts)
+    lines = _lines({key: value for key, value in table.items() if key not in tables and key not in lists})
+    parts = [f"[{place[:-1]}]\n{lines}" if place else lines]
+    for key, value in tables.items():
+        parts += _parts(value, f"{place}{key}.")
+    parts += [f"[[{place}{key}]]\n{_lines(entry)}" for key, entries in lists.items() for entry in entries]
+    return parts
 
 
 def _tables(value: object) -> list[Table]:

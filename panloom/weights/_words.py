@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panloom.weights._card import Card
+from panloom.weights._card import Adapted, Card
 
 
 def bands_in_words(card: Card) -> str:
@@ -28,12 +28,33 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("commit", card.commit),
         ("training took", took or card.hardware),
         ("adapted from", card.parent),
+        *([] if card.adapted is None else _adaptation(card.adapted)),
         ("limits", card.limits),
         ("note", card.note),
         ("stored as", card.dtype),
         ("sha256", card.sha256),
     ]
     return [(label, " ".join(text.split())) for label, text in rows if text]
+
+
+def _adaptation(made: Adapted) -> list[tuple[str, str]]:
+    """How weights were adapted."""
+    options = ", ".join(f"{key}={_word(value)}" for key, value in made.options.items())
+    left = "" if made.validated is None else f"on held-back pixels {made.validated:.3f} of the error is left"
+    refused = f"frozen: the parent's weights as they are, because {made.reason or 'it was said'}"
+    return [
+        ("adapted by", f"{made.adapter} ({options}; seed={made.seed})"),
+        ("adapted to", f"{', '.join(made.scenes)}, sensor {made.sensor}"),
+        ("MTF gains of the bands", ", ".join(f"{gain:g}" for gain in made.mtf)),
+        ("gate", refused if made.decision == "frozen" else left),
+        ("sha256 of the parent", made.parent_sha256),
+    ]
+
+
+def _word(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{number:g}" for number in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def score_rows(card: Card) -> list[tuple[str, str, str, str]]:

@@ -13,7 +13,7 @@ from panloom.networks import Network
 from panloom.scene import write_aside
 from panloom.weights._card import Card, card_text, parse_card
 from panloom.weights._state import read_bytes
-from panloom.weights._store import from_bytes, pack, ships
+from panloom.weights._store import from_bytes, only_network, pack, ships
 from panloom.weights._words import facts, score_rows
 
 CONFIG, MODEL, README, LICENCE = "config.json", "model.safetensors", "README.md", "LICENSE"
@@ -94,7 +94,7 @@ def read(folder: str | Path) -> tuple[Network, Card]:
     config.pop("network", None)
     card = parse_card(config, str(where))
     model = where.with_name(MODEL)
-    return from_bytes(card, read_bytes(model), model), card
+    return only_network(card, from_bytes(card, read_bytes(model), model)), card
 
 
 def _hub_licence(card: Card) -> str | None:

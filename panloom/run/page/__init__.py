@@ -2,6 +2,7 @@
 
 from panloom.run.page._bench import bench_page
 from panloom.run.page._evaluation import evaluation_page
+from panloom.run.page._explanation import explanation_page
 from panloom.run.page._tables import (
     DASH,
     Cell,
@@ -22,6 +23,7 @@ __all__ = [
     "Table",
     "bench_page",
     "evaluation_page",
+    "explanation_page",
     "general_label",
     "mean_table",
     "score_table",

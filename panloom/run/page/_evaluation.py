@@ -14,13 +14,11 @@ from panloom.run.page._html import Html, document, facts, grid, joined, listing,
 from panloom.run.page._pictures import Gallery, Images, colours, gallery
 from panloom.run.page._protocols import ORDER, TITLES, WORDS
 from panloom.run.page._tables import DASH, band_tables, plain, ranked, score_table
+from panloom.run.page._views import crops, overview, stretch_words, swipe
 from panloom.run.protocol import Protocol
 
 #: Bands above which values per band are drawn instead of listed.
 LISTED = 12
-
-#: Screen pixels for each pixel of a crop.
-ZOOM = 2
 
 
 def evaluation_page(evaluation: Evaluation) -> str:
@@ -159,24 +157,13 @@ def _pictures(evaluation: Evaluation, protocol: Protocol) -> Html:
     return joined(
         [
             tag("h3", "Pictures"),
-            tag("p", _stretch_words(drawn, images)),
-            styled("lead", _overview(drawn, images.reference_name, boxes=True), _swipe(images, order, best)),
-            styled("gallery", *(_overview(drawn, name, boxes=name == "PAN") for name in ["PAN", *order])),
-            *_crops(drawn, names),
+            tag("p", stretch_words(drawn, images)),
+            styled("lead", overview(drawn, images.reference_name, boxes=True), _swipe(images, order, best)),
+            styled("gallery", *(overview(drawn, name, boxes=name == "PAN") for name in ["PAN", *order])),
+            *crops(drawn, names),
             _maps(drawn, order),
             _spectra(evaluation, images, order, drawn),
         ]
-    )
-
-
-def _stretch_words(drawn: Gallery, images: Images) -> str:
-    shown = ", ".join(drawn.bands)
-    colour = f"{shown} as red, green and blue" if len(drawn.bands) == 3 else f"{shown} as grey"
-    reduced = "pixel by pixel" if drawn.reduced == 1 else f"reduced {drawn.reduced} times"
-    empty = " Grey squares or edges hold no data." if drawn.empty else ""
-    return (
-        f"{drawn.size[0]} x {drawn.size[1]} pixels, whole images {reduced}. All colours have one stretch, that of the "
-        f"{images.reference_name} ({colour}, from its 2nd to its 98th percentile); PAN, in grey, has its own.{empty}"
     )
 
 
@@ -185,49 +172,7 @@ def _swipe(images: Images, order: Sequence[str], best: str | None) -> Html:
     if not order:
         return Html("")
     left = "exp" if "exp" in order and best != "exp" else images.reference_name
-    return tag("div", attrs={"class": "swipe", "hidden": True, "data-left": left, "data-right": best or order[0]})
-
-
-def _overview(drawn: Gallery, name: str, *, boxes: bool) -> Html:
-    frames = [_frame(drawn, k) for k in range(len(drawn.places))] if boxes else []
-    picture = _image(drawn.overviews[name], f"{name}, whole image", "whole", name)
-    return tag("figure", styled("framed", picture, *frames), tag("figcaption", tag("b", name)))
-
-
-def _frame(drawn: Gallery, k: int) -> Html:
-    """The outline of a place, in percent of the image."""
-    place = drawn.places[k]
-    height, width = (-(-n // drawn.reduced) * drawn.reduced for n in drawn.size)
-    box = {
-        "top": place.window.row / height,
-        "left": place.window.col / width,
-        "height": place.window.height / height,
-        "width": place.window.width / width,
-    }
-    style = ";".join(f"{key}:{100 * share:.2f}%" for key, share in box.items())
-    return tag("span", place.letter, attrs={"style": style})
-
-
-def _crops(drawn: Gallery, names: Sequence[str]) -> list[Html]:
-    parts = []
-    for place, crop in zip(drawn.places, drawn.crops, strict=True):
-        window = place.window
-        where = f"{window.height} x {window.width} pixels from row {window.row}, column {window.col}, twice as large"
-        figures = [
-            tag(
-                "figure",
-                _image(crop[name], f"{name}, place {place.letter}", place.letter, name, ZOOM * window.width),
-                tag("figcaption", tag("b", name)),
-            )
-            for name in names
-        ]
-        head = tag("h3", f"{place.letter}: {place.why} ")
-        parts += [head, styled("note", where, name="p"), styled("crops", *figures)]
-    return parts
-
-
-def _image(address: str, words: str, place: str, what: str, width: int | None = None) -> Html:
-    return tag("img", attrs={"src": address, "alt": words, "data-place": place, "data-what": what, "width": width})
+    return swipe(left, best or order[0])
 
 
 def _maps(drawn: Gallery, order: Sequence[str]) -> Html:

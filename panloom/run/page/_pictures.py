@@ -115,32 +115,46 @@ class Images:
         return np.stack(means).std(0) if means else np.zeros(self.valid.shape, np.float32)
 
 
-def gallery(images: Images, bands: Sequence[str], best: str | None) -> Gallery:
+@dataclass(frozen=True)
+class Interest:
+    """What a place is looked for by.
+
+    Attributes:
+        image: high where it is interesting.
+        why: what it shows, for the reader.
+    """
+
+    image: Float[np.ndarray, "H W"]
+    why: str
+
+
+def gallery(images: Images, bands: Sequence[str], best: str | None, interest: Interest | None = None) -> Gallery:
     """All pictures of a problem.
 
     Args:
         images: the problem.
         bands: names of the bands.
         best: the method whose errors are looked for; None: none was scored.
+        interest: what is looked for instead.
     """
     count = len(images.fused) + 2
     reduced = _factor(images, OVERVIEW, _side(OVERVIEWS, count))
-    here = _places(images, best, min(CROP, _side(CROPS, 3 * count)))
+    here = _places(images, interest or _interest(images, best), min(CROP, _side(CROPS, 3 * count)))
     shown = choose([band.lower() for band in bands])
     small = _Reduced(images.valid, reduced)
     between = limits(images.reference[shown], images.valid)
     pictures = {images.reference_name: images.reference, **images.fused}
-    overviews = {"PAN": _jpeg(_painted(small(images.pan), small.valid))}
+    overviews = {"PAN": jpeg(painted(small(images.pan), small.valid))}
     for name, image in pictures.items():
-        overviews[name] = _jpeg(_painted(small(image[shown]), small.valid, between))
+        overviews[name] = jpeg(painted(small(image[shown]), small.valid, between))
     grey = limits(images.pan, images.valid)
     crops: list[dict[str, str]] = []
     for place in here:
         cut = (slice(place.window.row, place.window.row_end), slice(place.window.col, place.window.col_end))
         valid = images.valid[cut]
-        crop = {"PAN": png(_painted(images.pan[:, *cut], valid, grey))}
+        crop = {"PAN": png(painted(images.pan[:, *cut], valid, grey))}
         for name, image in pictures.items():
-            crop[name] = png(_painted(image[:, *cut][shown], valid, between))
+            crop[name] = png(painted(image[:, *cut][shown], valid, between))
         crops.append(crop)
     errors, valid = _errors(images)
     top = _top(errors, valid)
@@ -170,7 +184,8 @@ def png(image: UInt8[np.ndarray, "c h w"], palette: Sequence[tuple[int, int, int
     return f"data:image/png;base64,{b64encode(encode_png(image, palette)).decode()}"
 
 
-def _jpeg(image: UInt8[np.ndarray, "c h w"]) -> str:
+def jpeg(image: UInt8[np.ndarray, "c h w"]) -> str:
+    """The address of a small picture that is not exact."""
     return f"data:image/jpeg;base64,{b64encode(encode_jpeg(image)).decode()}"
 
 
@@ -185,13 +200,15 @@ def _factor(images: Images, largest: int, wanted: int) -> int:
     return max(math.ceil(size / largest), round(size / wanted), 1)
 
 
-def _places(images: Images, best: str | None, side: int) -> list[Place]:
-    margin = CUT if images.truth and min(images.valid.shape) >= SMALL else 0
+def _interest(images: Images, best: str | None) -> Interest:
     if images.truth and best in images.fused:
-        interest, why = images.error(best), f"largest error of {best}"
-    else:
-        interest, why = images.disagreement(), "where the methods differ most"
-    return places(images.pan[0], images.valid, interest, why, side, margin)
+        return Interest(images.error(best), f"largest error of {best}")
+    return Interest(images.disagreement(), "where the methods differ most")
+
+
+def _places(images: Images, interest: Interest, side: int) -> list[Place]:
+    margin = CUT if images.truth and min(images.valid.shape) >= SMALL else 0
+    return places(images.pan[0], images.valid, interest.image, interest.why, side, margin)
 
 
 class _Reduced:
@@ -216,12 +233,18 @@ class _Reduced:
         return np.add.reduceat(np.add.reduceat(band, rows, axis=0), cols, axis=1)
 
 
-def _painted(
+def painted(
     image: Shaped[np.ndarray, "c h w"],
     valid: Bool[np.ndarray, "h w"],
     between: Sequence[tuple[float, float]] | None = None,
 ) -> UInt8[np.ndarray, "k h w"]:
-    """Grey or red-green-blue, without transparency."""
+    """Grey or red-green-blue, without transparency.
+
+    Args:
+        image: one band or three.
+        valid: pixels that hold data; the others are grey.
+        between: black and white of each band; None: its own limits.
+    """
     known = valid & np.isfinite(image).all(0)
     shown = stretch(image, known, between)[: len(image)]
     shown[:, ~known] = _EMPTY
