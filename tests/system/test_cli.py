@@ -18,7 +18,8 @@ from panloom.cli import main
 from panloom.run.resolve import DEFAULT
 
 COMMANDS = [
-    "sharpen", "info", "methods", "sensors", "demo", "batch", "evaluate", "compare", "bench", "cite", "train", "weights"
+    "sharpen", "info", "methods", "sensors", "demo", "batch", "evaluate", "compare", "bench", "cite", "train", "adapt",
+    "weights",
 ]  # fmt: skip
 
 
