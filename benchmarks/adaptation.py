@@ -236,7 +236,7 @@ class Table:
                 if not _meant(one, record["group"], second=second):
                     continue
                 found = {**one["values"], **{k: one.get(k) for k in ("seconds", "prepare_cpu", "infer_cpu")}}
-                found["frozen"] = float(one["decision"] == "frozen") if "decision" in one else None
+                found["frozen"] = float(one["decision"] != "adapted") if "decision" in one else None
                 found["q2n"] = found.get("q2n", found.get("q2n-unrounded"))
                 for index, value in found.items():
                     if value is not None and math.isfinite(value):

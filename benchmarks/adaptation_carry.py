@@ -129,7 +129,7 @@ def table(out: Path) -> str:
         ratios = [pooled([v / s for v, s in zip(values, single, strict=True)]) for values in (home, away)]
         loss = pooled([a / h for a, h in zip(away, home, strict=True)])
         said = [decision for decision in one["decisions"] if decision is not None]
-        frozen = f"{said.count('frozen')} of {len(said)}" if said else ""
+        frozen = f"{sum(one != 'adapted' for one in said)} of {len(said)}" if said else ""
         rows.append([f"`{name}`", *(number(x) for x in (*ratios, loss, max(every))), frozen])
     head = ("method", "own scene", "other scenes", "other / own", "worst on another scene", "frozen by gate")
     return "\n".join(markdown(head, rows))

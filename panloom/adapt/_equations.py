@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,7 +13,9 @@ from torch import Generator, Tensor
 
 from panloom.adapt import _physics
 from panloom.adapt._bridge import Bridge
-from panloom.adapt._head import EVERYWHERE, taps
+from panloom.adapt._frame import Decision
+from panloom.adapt._head import taps, taps_seen
+from panloom.adapt._physics import EVERYWHERE
 from panloom.adapt._ridge import Products, Roles, checkerboard
 from panloom.adapt._sample import Lowered, band_gains, mean_gain
 from panloom.compute import cut
@@ -26,6 +30,9 @@ PATCH = 32
 
 #: MS pixels around a patch that features may look at; more is not worth its time.
 AROUND = 12
+
+#: Networks that look no further, in MS pixels, get one around a patch: what they miss at its rim D hardly weighs.
+SHALLOW = 4
 
 #: Share of the mean deviation of a network's features that each counts for at least: dead ones are not blown up.
 DEAD = 0.05
@@ -61,6 +68,25 @@ class Base:
         """What the network sees of a pair."""
         return pair if self.bridge is None else self.bridge.to_source(pair)
 
+    def used(self, decision: Decision) -> Base:
+        """The same without its bridge where that is the decision."""
+        return replace(self, bridge=None) if decision == "direct" else self
+
+    @property
+    def quick(self) -> Base:
+        """The same with layers on channels that lie side by side, which is how they are fastest."""
+        network = copy.deepcopy(self.network)
+        return self if network is None else replace(self, network=network.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]  torch's stub lacks it
+
+    def below(self, low: Sequence[Lowered]) -> Base:
+        """The same for tiles that were degraded once more: a network that knows its scene is told of theirs.
+
+        How sharp and how noisy images are, and how PAN and bands go together, is not the same there.
+        """
+        if self.network is None or not low:
+            return self
+        return replace(self, network=self.network.informed([self.seen(one.pair) for one in low]))
+
     @property
     def halo(self) -> int:
         """MS pixels that features and head look at, with one more for 3 x 3 neighbours."""
@@ -87,16 +113,14 @@ class Scaling:
     @staticmethod
     def of(columns: Float[Tensor, "g K n"], learned: int) -> Scaling:
         """From the pixels of a sample; the first `learned` columns are a network's."""
-        std, mean = torch.std_mean(columns, 2, correction=0)
+        mean = columns.mean(2)
+        # The same as torch's deviation in a third of the time.
+        std = torch.linalg.vector_norm(columns - mean[:, :, None], dim=2) / columns.shape[2] ** 0.5
         own, rest = std[:, :learned], std[:, learned:]
         if learned:
             own = own + DEAD * own.mean(1, keepdim=True)
         scale = torch.cat([own, rest], 1)
         return Scaling(mean, torch.where(scale > 0, scale, torch.ones_like(scale)))
-
-    def __call__(self, columns: Float[Tensor, "g K H W"]) -> Float[Tensor, "g K H W"]:
-        """Columns of a tile."""
-        return (columns - self.mean[:, :, None, None]) / self.scale[:, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -116,28 +140,24 @@ class Columns:
     sensor: Sensor
     pan_mean: float
 
-    def physics(self, pair: Pair) -> Float[Tensor, "b P H W"]:
-        """Physics features of a tile."""
-        return _physics.maps(pair, self.sensor, self.pan_mean)
+    def physics(self, pair: Pair, inside: tuple[slice, slice] = EVERYWHERE) -> Float[Tensor, "b P H W"]:
+        """Physics features of a part of a tile."""
+        return _physics.maps(pair, self.sensor, self.pan_mean, inside)
 
-    def make(
-        self, pair: Pair, physics: Float[Tensor, "1 P H W"], inside: tuple[slice, slice] = EVERYWHERE
-    ) -> tuple[Tensor, Tensor]:
-        """The columns (g, K, H, W) of a pair, and the frozen output (1, C, H, W).
-
-        Args:
-            pair: a tile.
-            physics: its physics features, in the wanted part.
-            inside: the wanted part.
-        """
+    def seen(self, pair: Pair) -> tuple[Tensor | None, Tensor]:
+        """The network's features of a pair in the type of the image, and the frozen output."""
         features = self.base.features(pair)
         image = self.base.image(features, pair)
+        return None if features is None else features.to(image.dtype, memory_format=torch.contiguous_format), image
+
+    def make(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """The columns (g, K, H, W) of a pair, and the frozen output (1, C, H, W)."""
+        features, image = self.seen(pair)
         if features is None:
-            return physics, image[(..., *inside)]
-        features = features.to(image.dtype)
+            return self.physics(pair), image
         if len(features) > 1:
-            return features[(..., *inside)], image[(..., *inside)]
-        return torch.cat([taps(features, image.shape[-2], image.shape[-1], inside), physics], 1), image[(..., *inside)]
+            return features, image
+        return torch.cat([taps(features, image.shape[-2], image.shape[-1]), self.physics(pair)], 1), image
 
     def learned(self, columns: Float[Tensor, "g K H W"]) -> int:
         """How many of the columns are a network's."""
@@ -162,7 +182,7 @@ def wald_folds(made: Sequence[tuple[Lowered, Tensor, Tensor]], scaling: Scaling)
         parts: list[Products] = []
         for low, columns, image in made:
             keep = low.pair.valid[0, 0] & (checkerboard(*image.shape[-2:]).to(image.device) == first)
-            parts.append(_products(scaling(columns), low.truth - image, keep))
+            parts.append(_products(columns, low.truth - image, keep, scaling))
         folds.append(sum(parts[1:], parts[0]))
     return folds[0], folds[1]
 
@@ -178,13 +198,27 @@ def spectral(columns: Columns, tile: Pair, window: Window, scaling: Scaling) -> 
     seen = window.grown(reach).clipped(rows, cols)
     # At the border of a tile D repeats its edge, as it does at that of a scene.
     margin = reach if seen == window.grown(reach) else 0
-    around = window.grown(-(-(reach + min(columns.base.halo, AROUND)) // step) * step).clipped(rows, cols)
-    # The low pass of PAN reaches further than features do.
-    wide = around.grown(PATCH // 2).clipped(rows, cols)
-    physics = columns.physics(cut(tile, wide))[(..., *_fine(seen, wide, ratio))]
-    made, image = columns.make(cut(tile, around), physics, _fine(seen, around, ratio))
+    near = 1 if columns.base.halo <= SHALLOW else min(columns.base.halo, AROUND)
+    around = window.grown(-(-(reach + near) // step) * step).clipped(rows, cols)
     core = EVERYWHERE if margin else window.inside(seen)
-    return seen_through(columns, made, image, cut(tile, window), scaling, margin=margin, core=core)
+    inside, cells, pair = _fine(seen, around, ratio), cut(tile, window), cut(tile, around)
+    features, image = columns.seen(pair)
+    if features is not None and len(features) > 1:
+        made, image = features[(..., *inside)], image[(..., *inside)]
+        return seen_through(columns, made, image, cells, scaling, margin=margin, core=core)
+    # The low pass of PAN reaches further than features do.
+    gain = mean_gain(columns.sensor)
+    wide = seen.grown(physical.round_trip_reach(gain, ratio, tile.phase)).clipped(*tile.ms.shape[-2:])
+    physics = columns.physics(cut(tile, wide), _fine(seen, wide, ratio))
+    image = physical.degrade(image[(..., *inside)], gains, ratio, tile.phase, margin)
+    made = physical.degrade(physics, [gain], ratio, tile.phase, margin)
+    if features is not None:
+        rows_, cols_ = (
+            partial(one, gain=gain, ratio=ratio, phase=phase, margin=margin)
+            for one, phase in zip((physical.degrade_rows, physical.degrade_cols), tile.phase, strict=True)
+        )
+        made = torch.cat([taps_seen(features, (pair.pan.shape[-2], pair.pan.shape[-1]), inside, rows_, cols_), made], 1)
+    return _explained(made[(..., *core)], image[(..., *core)], cells, scaling)
 
 
 def seen_through(
@@ -215,8 +249,14 @@ def seen_through(
         physical.degrade(x, g, cells.ratio, cells.phase, margin)[(..., *core)] for x, g in ((made, own), (image, gains))
     )
     made = made.transpose(0, 1) if apart else made
-    # D keeps constants, so what is scaled behind it is the same in a small part of the time.
-    return _products(scaling(made), cells.ms - image, cells.whole_cells[0, 0])
+    return _explained(made, image, cells, scaling)
+
+
+def _explained(
+    made: Float[Tensor, "g K h w"], image: Float[Tensor, "1 C h w"], cells: Pair, scaling: Scaling
+) -> Products:
+    """The equations of columns and an output on the MS grid. D keeps constants, so scaling may come behind it."""
+    return _products(made, cells.ms - image, cells.whole_cells[0, 0], scaling)
 
 
 def _fine(part: Window, outer: Window, ratio: int) -> tuple[slice, slice]:
@@ -240,9 +280,20 @@ def patches(tiles: Sequence[Pair], count: int, multiple: int, rng: Generator) ->
 
 
 def _products(
-    columns: Float[Tensor, "g K h w"], residual: Float[Tensor, "1 C h w"], keep: Bool[Tensor, "h w"]
+    columns: Float[Tensor, "g K h w"], residual: Float[Tensor, "1 C h w"], keep: Bool[Tensor, "h w"], scaling: Scaling
 ) -> Products:
-    """Sums over the pixels that are kept."""
-    made, left = columns[:, :, keep], residual[:, :, keep]
-    left = left if len(made) == 1 else left.transpose(0, 1)
-    return Products.of(torch.cat([made, torch.ones_like(made[:, :1]), left], 1))
+    """Sums over the pixels that are kept, of columns that are scaled."""
+    left = residual if len(columns) == 1 else residual.transpose(0, 1)
+    made, left = (pixels(x, keep) for x in (columns, left))
+    parts = [made - scaling.mean[:, :, None], torch.ones_like(made[:, :1]), left]
+    sums = Products.of(torch.cat(parts, 1))
+    # Deviations are brought to 1 in the products, which are few.
+    share = torch.ones_like(sums.gram[:, 0])
+    share = torch.cat([1 / scaling.scale.to(share), share[:, scaling.scale.shape[1] :]], 1)
+    return Products(sums.gram * share[:, :, None] * share[:, None], sums.count)
+
+
+def pixels(image: Float[Tensor, "g K h w"], keep: Bool[Tensor, "h w"]) -> Float[Tensor, "g K n"]:
+    """The pixels of a mask."""
+    flat = image.flatten(2)
+    return flat if bool(keep.all()) else flat[:, :, keep.flatten()]

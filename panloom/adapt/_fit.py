@@ -13,12 +13,12 @@ from torch import Generator, Tensor
 
 from panloom.adapt import _frame, _physics
 from panloom.adapt._bridge import Bridge
-from panloom.adapt._equations import Base, Columns, Scaling, patches, spectral, wald_folds
-from panloom.adapt._frame import FEWEST, NoFitError, against, constant, every_band, look, refused
+from panloom.adapt._equations import Base, Columns, Scaling, patches, pixels, spectral, wald_folds
+from panloom.adapt._frame import FEWEST, NoFitError, Verdict, constant, every_band, look, over, refused
 from panloom.adapt._head import Kernel, Mix, merged
 from panloom.adapt._learned import taken
 from panloom.adapt._ridge import Products, Roles, solve, validate
-from panloom.adapt._sample import lowered, places, statistics, tiles
+from panloom.adapt._sample import Lowered, lowered, places, statistics, tiles
 from panloom.compute import cut
 from panloom.errors import PanloomWarning
 from panloom.networks import Network
@@ -35,7 +35,7 @@ CONSTANT = 0.01
 SCALE_TILES = 4
 
 #: MS pixels along a side of the part of a scene on which a merged head is compared with the sum of both.
-PROBE = 16
+PROBE = 8
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Settings:
     tiles: int
     patches: int
     renormalise: bool
+    direct: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,8 @@ class _Solution:
     kernel: Tensor | None
     mix: Mix
     ridge: float | None
-    validated: float
+    left: float
+    bridged: float | None
     equations: tuple[int, int]
 
 
@@ -121,22 +123,24 @@ def fit(network: Network | None, scene: SceneLike, settings: Settings, rng: Gene
     began = time.perf_counter()
     sample = tiles(scene, settings.tiles, rng)
     columns = Columns(Base(network, None), scene.sensor, 0.0)
-    varies, solution, reason = every_band(scene.sensor), None, ""
+    varies, solution, verdict = every_band(scene.sensor), None, Verdict()
     try:
         known = look(network, scene.sensor, sample, renormalise=settings.renormalise)
         varies = known.varies
         columns = Columns(Base(network, known.bridge), scene.sensor, known.statistics.pan_mean)
         solution = _solve(columns, sample, known.variance, settings, rng)
     except NoFitError as stop:
-        reason = refused(stop)
-        warnings.warn(reason, PanloomWarning, stacklevel=3)
+        verdict = Verdict(reason=refused(stop))
+        warnings.warn(verdict.reason, PanloomWarning, stacklevel=3)
     if solution is not None:
-        reason = against(solution.validated, settings.gate)
+        verdict = Verdict.of(solution.left, solution.bridged, settings.gate)
+    columns = replace(columns, base=columns.base.used(verdict.decision))
     report = Report(
-        decision="frozen" if reason else "adapted",
-        reason=reason,
+        decision=verdict.decision,
+        reason=verdict.reason,
         ridge=solution and solution.ridge,
-        validated=solution and solution.validated,
+        validated=verdict.validated,
+        bridged=verdict.bridged,
         gate=settings.gate,
         equations=solution.equations if solution else (0, 0),
         places=places(sample),
@@ -145,7 +149,7 @@ def fit(network: Network | None, scene: SceneLike, settings: Settings, rng: Gene
         unfitted=constant(scene.sensor, varies),
         seconds=0.0,
     )
-    fitted, inside = _fitted(columns, None if reason else solution, scene, sample)
+    fitted, inside = _fitted(columns, None if verdict.reason else solution, scene, sample)
     return replace(fitted, report=replace(report, merged=inside, seconds=time.perf_counter() - began))
 
 
@@ -226,16 +230,20 @@ def _solve(
     columns: Columns, sample: Sequence[Pair], variance: Float[Tensor, " C"], settings: Settings, rng: Generator
 ) -> _Solution:
     """The weights of a scene."""
-    low = [lowered(tile, columns.sensor, columns.base.multiple) for tile in sample]
-    made = [(one, *columns.make(one.pair, columns.physics(one.pair))) for one in low if one is not None]
-    kept = [x[:, :, one.pair.valid[0, 0]] for one, x, _ in made]
-    if not sum(x.shape[2] for x in kept):
+    columns = replace(columns, base=columns.base.quick)
+    found = [lowered(tile, columns.sensor, columns.base.multiple) for tile in sample]
+    low = [one for one in found if one is not None]
+    below = replace(columns, base=columns.base.below(low))
+    made = [(one, *below.make(one.pair)) for one in low]
+    parts = [pixels(x, one.pair.valid[0, 0]) for one, x, _ in made]
+    if not sum(x.shape[2] for x in parts):
         raise NoFitError("it is too small, or holds too few valid pixels, to be degraded once more")
-    every = torch.cat(kept, 2)
-    if not all(bool(x.isfinite().all()) for x in (every, *(image for _, _, image in made))):
-        raise NoFitError("the network's output on it is not finite")
+    every = torch.cat(parts, 2) if len(parts) > 1 else parts[0]
     learned = columns.learned(made[0][1])
     scaling = Scaling.of(every, learned)
+    # What is not finite in one pixel makes the mean so.
+    if not all(bool(x.isfinite().all()) for x in (scaling.mean, *(image for _, _, image in made))):
+        raise NoFitError("the network's output on it is not finite")
     folds = wald_folds(made, scaling)
     if min(fold.count for fold in folds) < FEWEST:
         counts = " and ".join(str(fold.count) for fold in folds)
@@ -251,7 +259,18 @@ def _solve(
     equations = (folds[0].count + folds[1].count, seen.count)
     kernel, mix = _unscaled(weights * (variance > 0)[:, None], scaling, roles, learned)
     chosen = _choices(settings)[ridge] if learned else None
-    return _Solution(kernel, mix, chosen, ratio, equations)
+    bridged = _bridged(columns.base, [(one, image) for one, _, image in made], variance) if settings.direct else None
+    return _Solution(kernel, mix, chosen, ratio, bridged, equations)
+
+
+def _bridged(base: Base, made: Sequence[tuple[Lowered, Tensor]], variance: Float[Tensor, " C"]) -> float | None:
+    """The error of frozen outputs over that of the network without its bridge; None where it has none."""
+    direct = base.used("direct")
+    if direct.bridge is base.bridge:
+        return None
+    before = sum(one.squared(image, variance) for one, image in made)
+    plain = sum(one.squared(direct.image(direct.features(one.pair), one.pair), variance) for one, _ in made)
+    return over(before, plain)
 
 
 def _choices(settings: Settings) -> tuple[float, ...]:
@@ -278,7 +297,7 @@ def _weights(
     """Weights from all equations, the index of their ridge, and what the validation says of it."""
     judged = validate(folds, more, roles, ridges, variance)
     matrix, right, _ = roles.system((folds[0] + folds[1]).mean + more)
-    weights = None if judged is None else solve(matrix, right, ridges[judged.ridge])
+    weights = None if judged is None else solve(matrix, right, ridges[judged.ridge], roles.shared)
     if judged is None or weights is None:
         raise NoFitError("its equations have no finite solution")
     return weights, judged.ridge, judged.ratio

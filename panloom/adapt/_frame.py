@@ -22,6 +22,14 @@ from panloom.types import Sensor, Window
 #: Pixels that a fit must have to learn from, and as many that were held back, to be judged by.
 FEWEST = 32
 
+#: What is used: the adapted network, the frozen one, behind its radiometric bridge where it has one, or, where it has
+#: one, the network as it is, without that.
+Decision = Literal["adapted", "frozen", "direct"]
+
+
+#: What keeps a ratio of errors finite where there is none.
+TINY = 1e-200
+
 
 class NoFitError(Exception):
     """The scene gives no fit; the message says why."""
@@ -32,23 +40,27 @@ class Report:
     """What was done; each adapter adds its own.
 
     Attributes:
-        decision: which output is used.
-        reason: why the frozen one is; empty where it is not.
-        validated: root mean square error on held-back pixels of the scene degraded once more, after over before the
-            fit; None where it was not found.
-        gate: `validated` above this keeps the frozen output.
+        decision: which output is used: adapted; frozen, behind the radiometric bridge where there is one; or direct,
+            which is the network without the bridge that it has.
+        reason: why it is not the adapted one; empty where it is.
+        validated: root mean square error on held-back pixels of the scene degraded once more, that of the adapted
+            output over the least without a fit; None where it was not found.
+        gate: `validated` above this keeps the better of the outputs without a fit.
         places: tiles that were looked at, PAN pixels of the scene.
-        renormalised: the network sees the scene in the values of its source.
+        renormalised: what is used sees the scene in the values of its source.
+        bridged: root mean square error on the same pixels, behind the bridge over without it; None where there is no
+            bridge, or it was not found.
         unfitted: bands left as they are because they are constant.
         seconds: of `prepare`.
     """
 
-    decision: Literal["adapted", "frozen"]
+    decision: Decision
     reason: str
     validated: float | None
     gate: float
     places: tuple[Window, ...]
     renormalised: bool
+    bridged: float | None = None
     unfitted: tuple[str, ...]
     seconds: float
 
@@ -97,16 +109,40 @@ def look(network: Network | None, sensor: Sensor, sample: Sequence[Pair], *, ren
     return Known(known, None if source is None else Bridge.of(source, known), varies)
 
 
+def over(bridged: float, plain: float) -> float:
+    """Root mean square errors behind a bridge over those without it, from sums of squares of the same pixels."""
+    return (bridged / max(plain, TINY)) ** 0.5
+
+
 def constant(sensor: Sensor, varies: Bool[Tensor, " C"]) -> tuple[str, ...]:
     """Names of the bands that do not vary."""
     return tuple(band.name for band, v in zip(sensor.bands, varies.tolist(), strict=True) if not v)
 
 
-def against(validated: float, gate: float) -> str:
-    """Why a fit is not used; empty where it is."""
-    if validated <= gate:
-        return ""
-    return f"on held-back pixels {validated:.3f} of the error is left, more than {gate:g}"
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says; see `Report`."""
+
+    decision: Decision = "frozen"
+    reason: str = ""
+    validated: float | None = None
+    bridged: float | None = None
+
+    @staticmethod
+    def of(left: float, bridged: float | None, gate: float) -> Verdict:
+        """The adapted output against the better of those without a fit.
+
+        Args:
+            left: root mean square error on held-back pixels, of the adapted output over the frozen one.
+            bridged: of the frozen one, behind its bridge, over the network without that; None: there is no bridge.
+            gate: see `Report`.
+        """
+        direct = bridged is not None and bridged > 1
+        validated = left * bridged if bridged is not None and direct else left
+        if validated <= gate:
+            return Verdict("adapted", "", validated, bridged)
+        reason = f"on held-back pixels {validated:.3f} of the error is left, more than {gate:g}"
+        return Verdict("direct" if direct else "frozen", reason, validated, bridged)
 
 
 def refused(stop: NoFitError) -> str:

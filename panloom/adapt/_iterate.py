@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from panloom.adapt import _frame
 from panloom.adapt._bridge import Bridge
 from panloom.adapt._equations import Base
-from panloom.adapt._frame import FEWEST, Known, NoFitError
+from panloom.adapt._frame import FEWEST, Known, NoFitError, Verdict
 from panloom.adapt._learned import taken
 from panloom.adapt._module import Moments, Tailor
 from panloom.adapt._patches import SIDE, Cutter, Patch, batched, head_reach, held_back
@@ -52,6 +52,7 @@ class Settings:
     weights: Weights
     gate: float
     renormalise: bool
+    direct: bool = True
 
 
 class Step(NamedTuple):
@@ -149,21 +150,23 @@ def tailored(network: Network, scene: SceneLike, make: Maker, settings: Settings
     """
     began = time.perf_counter()
     sample = tiles(scene, settings.tiles, rng)
-    varies, fit, reason = _frame.every_band(scene.sensor), None, ""
+    varies, fit, verdict = _frame.every_band(scene.sensor), None, Verdict()
     base = Base(network, None)
     try:
         known = _frame.look(network, scene.sensor, sample, renormalise=settings.renormalise)
         varies, base = known.varies, Base(network, known.bridge)
         fit = _fit(base, known, sample, scene.sensor, make, settings, rng)
     except NoFitError as stop:
-        reason = _frame.refused(stop)
-        warnings.warn(reason, PanloomWarning, stacklevel=3)
+        verdict = Verdict(reason=_frame.refused(stop))
+        warnings.warn(verdict.reason, PanloomWarning, stacklevel=3)
     if fit is not None:
-        reason = _frame.against(fit.validated, settings.gate)
+        verdict = Verdict.of(fit.left, fit.bridged, settings.gate)
+    base = base.used(verdict.decision)
     report = Report(
-        decision="frozen" if reason else "adapted",
-        reason=reason,
-        validated=fit and fit.validated,
+        decision=verdict.decision,
+        reason=verdict.reason,
+        validated=verdict.validated,
+        bridged=verdict.bridged,
         gate=settings.gate,
         places=places(sample),
         renormalised=base.bridge is not None,
@@ -172,7 +175,7 @@ def tailored(network: Network, scene: SceneLike, make: Maker, settings: Settings
     )
     report = report if fit is None else fit.told(report)
     module, halo = None, network.traits.halo
-    if fit is not None and not reason:
+    if fit is not None and not verdict.reason:
         module, halo = fit.module.folded(), halo + _more(fit.module, scene)
     kept = tuple(k for k, v in enumerate(varies.tolist()) if not v)
     return Tailored(base, module, kept, halo, replace(report, seconds=time.perf_counter() - began))
@@ -228,7 +231,8 @@ class _Fit:
     """A trained module, and how it was trained."""
 
     module: Tailor
-    validated: float
+    left: float
+    bridged: float | None
     steps: Sequence[Step]
     best: int
     chosen: tuple[_Chosen, _Chosen]
@@ -250,10 +254,11 @@ class _Fit:
 
 
 class _Chosen(NamedTuple):
-    """Patches of one kind, and where they lie on the scene's PAN grid."""
+    """Patches of one kind, where they lie on the scene's PAN grid, and the same without a bridge, to be judged by."""
 
     patches: list[Patch]
     places: tuple[Window, ...]
+    plain: Sequence[Patch] = ()
 
 
 def _fit(
@@ -262,6 +267,7 @@ def _fit(
     """A module trained on patches of a sample."""
     values = known.statistics
     measure = Measure(sensor, values.std, values.pan_std, known.varies)
+    base = base.quick
     cutter = Cutter(base, measure, settings.weights, _reach(base, sample))
     full, low = _full(cutter, sample, settings, rng), _low(cutter, sample, settings, rng)
     patches = batched([*full.patches, *low.patches])
@@ -275,7 +281,10 @@ def _fit(
     module = make(Made(moments, known, rng))
     steps, best = _train(module, base, patches, measure, settings)
     after = _error(base, patches, measure, module)
-    return _Fit(module, math.sqrt(after / before), steps, best, (full, low), pixels)
+    bridged = None
+    if low.plain:
+        bridged = _frame.over(before, _error(base.used("direct"), batched(low.plain), measure, None))
+    return _Fit(module, math.sqrt(after / before), bridged, steps, best, (full, low), pixels)
 
 
 def _reach(base: Base, sample: Sequence[Pair]) -> int:
@@ -308,7 +317,11 @@ def _low(cutter: Cutter, sample: Sequence[Pair], settings: Settings, rng: Genera
     pairs = [low.pair for _, low in known]
     found = _choose(cutter, pairs, settings, rng)
     patches = [cutter.low(*_split(known[one.tile][1]), one.window) for one in found]
-    return _Chosen(patches, tuple(_placed(known[one.tile][0], one.window, pairs[0].ratio) for one in found))
+    where = tuple(_placed(known[one.tile][0], one.window, pairs[0].ratio) for one in found)
+    if cutter.base.bridge is None or not settings.direct:
+        return _Chosen(patches, where)
+    direct = replace(cutter, base=cutter.base.used("direct"))
+    return _Chosen(patches, where, [direct.low(*_split(known[one.tile][1]), one.window) for one in found])
 
 
 def _choose(cutter: Cutter, pairs: Sequence[Pair], settings: Settings, rng: Generator) -> list[Candidate]:

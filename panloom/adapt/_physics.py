@@ -15,7 +15,12 @@ from panloom.types import Grid, Sensor
 FLOOR = 0.5
 
 
-def maps(pair: Pair, sensor: Sensor, pan_mean: float) -> Float[Tensor, "b K H W"]:
+EVERYWHERE = (slice(None), slice(None))
+
+
+def maps(
+    pair: Pair, sensor: Sensor, pan_mean: float, inside: tuple[slice, slice] = EVERYWHERE
+) -> Float[Tensor, "b K H W"]:
     """h, then m of every band, then l of every band: K = 1 + 2 C maps, all in the units of the pair.
 
     h = PAN - EXP(D(PAN)), with D by the mean of the bands' MTF gains; m_b = h * exp_b / EXP(D(PAN)); l_b = exp_b.
@@ -24,14 +29,16 @@ def maps(pair: Pair, sensor: Sensor, pan_mean: float) -> Float[Tensor, "b K H W"
         pair: a tile.
         sensor: whose MTF.
         pan_mean: of PAN in the scene; the denominator is FLOOR of it at least.
+        inside: rows and columns of the tile that are wanted.
     """
     low = physical.interpolate(
         physical.degrade(pair.pan, [mean_gain(sensor)], pair.ratio, pair.phase), pair.ratio, pair.phase
     )
-    h = pair.pan - low
+    pan, low, exp = (x[(..., *inside)] for x in (pair.pan, low, pair.exp))
+    h = pan - low
     if pan_mean <= 0:
-        return torch.cat([h, torch.zeros_like(pair.exp), pair.exp], 1)
-    return torch.cat([h, pair.exp * (h / low.clamp_min(FLOOR * pan_mean)), pair.exp], 1)
+        return torch.cat([h, torch.zeros_like(exp), exp], 1)
+    return torch.cat([h, exp * (h / low.clamp_min(FLOOR * pan_mean)), exp], 1)
 
 
 def reach(grid: Grid, sensor: Sensor) -> int:

@@ -51,6 +51,13 @@ class Roles:
     features: Int[Tensor, "C k"]
     target: Int[Tensor, " C"]
 
+    @property
+    def shared(self) -> int:
+        """Columns in front that serve all bands out of one matrix."""
+        if len(self.group) < 2 or bool((self.group != self.group[0]).any()):
+            return 0
+        return int((self.features == self.features[0]).all(0).long().cumprod(0).sum())
+
     def system(self, mean: Float[Tensor, "g K K"]) -> tuple[Tensor, Tensor, Tensor]:
         """Of each band: the matrix (C, k, k), the right side (C, k), and the mean square of its residual (C,)."""
         own = mean[self.group]
@@ -62,13 +69,42 @@ class Roles:
 
 
 def solve(
-    matrix: Float[Tensor, "C k k"], right: Float[Tensor, "C k"], ridge: Float[Tensor, " k"]
+    matrix: Float[Tensor, "C k k"], right: Float[Tensor, "C k"], ridge: Float[Tensor, " k"], shared: int = 0
 ) -> Float[Tensor, "C k"] | None:
-    """(matrix + diag(ridge)) w = right for every band; None where that has no finite solution."""
-    factor, fault = torch.linalg.cholesky_ex(matrix + torch.diag(ridge))
-    if bool(fault.any()):
+    """(matrix + diag(ridge)) w = right for every band; None where that has no finite solution.
+
+    Args:
+        matrix: symmetric.
+        right: its right side.
+        ridge: what is added to the diagonal.
+        shared: so many rows and columns are the same in all matrices, in front; their factor is made once.
+    """
+    matrix, right = matrix + torch.diag(ridge), right[..., None]
+    if not shared:
+        weights = _definite(matrix, right)
+        return None if weights is None else _finite(weights[..., 0])
+    bands, count = matrix.shape[:2]
+    # Elimination by blocks: what is shared, seen by the other columns and the right side of every band.
+    others = torch.cat([matrix[:, :shared, shared:], right[:, :shared]], 2)
+    solved = _definite(matrix[0, :shared, :shared], others.transpose(0, 1).flatten(1))
+    if solved is None:
         return None
-    weights = torch.cholesky_solve(right[..., None], factor)[..., 0]
+    solved = solved.unflatten(1, (bands, -1)).transpose(0, 1)
+    left = torch.cat([matrix[:, shared:, shared:], right[:, shared:]], 2) - others[..., :-1].transpose(1, 2) @ solved
+    own = _definite(left[..., :-1], left[..., -1:])
+    if own is None:
+        return None
+    first = solved[..., -1:] - solved[..., : count - shared] @ own
+    return _finite(torch.cat([first, own], 1)[..., 0])
+
+
+def _definite(matrix: Tensor, right: Tensor) -> Tensor | None:
+    """The solution of positive definite systems; None where some are not."""
+    factor, fault = torch.linalg.cholesky_ex(matrix)
+    return None if bool(fault.any()) else torch.cholesky_solve(right, factor)
+
+
+def _finite(weights: Tensor) -> Tensor | None:
     return weights if bool(weights.isfinite().all()) else None
 
 
@@ -112,7 +148,7 @@ def validate(
         square, cross, power = roles.system(held.gram)
         before += float(share @ power)
         for j, ridge in enumerate(ridges):
-            weights = solve(matrix, right, ridge)
+            weights = solve(matrix, right, ridge, roles.shared)
             if weights is None:
                 return None
             fitted = torch.einsum("ci,cij,cj->c", weights, square, weights) - 2 * (weights * cross).sum(1)

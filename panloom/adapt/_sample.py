@@ -65,6 +65,11 @@ class Lowered:
     pair: Pair
     truth: Float[Tensor, "b C h w"]
 
+    def squared(self, image: Float[Tensor, "b C h w"], variance: Float[Tensor, " C"]) -> float:
+        """Sum of squared errors of an image in valid pixels, in shares of the bands' variances; 0: does not count."""
+        error = (image - self.truth).transpose(0, 1)[:, self.pair.valid[:, 0]].square().sum(1).double().cpu()
+        return float((error[variance > 0] / variance[variance > 0]).sum())
+
 
 def lowered(pair: Pair, sensor: Sensor, multiple: int) -> Lowered | None:
     """A tile through the optics once more, at its true phase; None where it is too small for that.

@@ -67,6 +67,7 @@ class Tailoring(ABC):
         gate: share of the error of the frozen output that may be left on held-back pixels; 0 always keeps the frozen
             output.
         renormalise: bring the scene to the means and deviations of the training data, where they are known.
+        direct: the network without that may be chosen too, where it has the least error on held-back pixels.
         ready: made by `prepare`.
     """
 
@@ -81,6 +82,7 @@ class Tailoring(ABC):
     tiles: int = field(default=TILES, kw_only=True)
     gate: float = field(default=GATE, kw_only=True)
     renormalise: bool = field(default=True, kw_only=True)
+    direct: bool = field(default=True, kw_only=True)
     ready: Tailored | None = field(default=None, kw_only=True, metadata={"option": False})
 
     name: ClassVar[str]
@@ -144,6 +146,7 @@ class Tailoring(ABC):
             weights=self._weights(),
             gate=self.gate,
             renormalise=self.renormalise,
+            direct=self.direct,
         )
 
     def _weights(self) -> Weights:

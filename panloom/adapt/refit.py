@@ -37,7 +37,7 @@ from panloom.types import Traits
 KAPPA, PHYSICS, GATE = 100.0, 0.01, 0.95
 
 #: Tiles of 128 x 128 MS pixels, and patches of 32 x 32 MS pixels for the spectral equations.
-TILES, PATCHES = 4, 8
+TILES, PATCHES = 4, 4
 
 #: MS pixels of halo said as long as no scene is known: physics features at ratio 4 and an MTF gain of 0.3.
 USUAL_REACH = 8
@@ -107,12 +107,14 @@ class Refit(_FitToScene):
         network: what is fitted; it is not changed.
         ridge: of the network's features, which have a deviation of 1; none: chosen by cross-validation.
         renormalise: bring the scene to the means and deviations of the training data, where they are known.
+        direct: the network without that may be chosen too, where it has the least error on held-back pixels.
     """
 
     network: Network = field(metadata={"option": False})
     ridge: float | None = None
     renormalise: bool = True
     gate: float = field(default=GATE, kw_only=True)
+    direct: bool = field(default=True, kw_only=True)
 
     @property
     def traits(self) -> Traits:
@@ -124,7 +126,7 @@ class Refit(_FitToScene):
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Refit:
         """The network fitted to a scene; it reads at most 12 times `tiles` tiles of it."""
-        settings = self.settings(self.ridge, renormalise=self.renormalise)
+        settings = replace(self.settings(self.ridge, renormalise=self.renormalise), direct=self.direct)
         return replace(self, ready=fit(self.network.prepare(scene, rng), scene, settings, rng))
 
     def learned(self, scene: SceneLike) -> Learned:

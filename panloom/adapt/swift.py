@@ -26,7 +26,7 @@ from torch import Generator, Tensor
 from panloom.adapt import _frame
 from panloom.adapt._bridge import Bridge
 from panloom.adapt._equations import Base
-from panloom.adapt._frame import FEWEST, Known, NoFitError, against, constant, every_band, look, refused
+from panloom.adapt._frame import FEWEST, Known, NoFitError, Verdict, constant, every_band, look, over, refused
 from panloom.adapt._learned import Learned, taken, told
 from panloom.adapt._manifold import Sampling, Selection
 from panloom.adapt._masked import Curve, Loss, Point, Schedule, Watch
@@ -115,6 +115,7 @@ class Swift:
         gate: share of the error of the frozen output that may be left on held-back patches; 0 always keeps it.
         tiles: of 128 x 128 MS pixels that are looked at, at most.
         renormalise: bring the scene to the means and deviations of the training data, where they are known.
+        direct: the network without that may be chosen too, where it has the least error on held-back patches.
         ready: made by `prepare`.
     """
 
@@ -133,6 +134,7 @@ class Swift:
     gate: float = GATE
     tiles: int = 4
     renormalise: bool = True
+    direct: bool = True
     ready: _Ready | None = field(default=None, metadata={"option": False})
 
     @property
@@ -192,7 +194,7 @@ class Swift:
         began, settings = time.perf_counter(), self.settings
         base = Base(self.network.prepare(scene, rng), None)
         sample = tiles(scene, self.tiles, rng)
-        varies, work, validated, judged, reason = every_band(scene.sensor), None, None, 0, ""
+        varies, work, judged, verdict = every_band(scene.sensor), None, 0, Verdict()
         used = base
         try:
             known = look(base.network, scene.sensor, sample, renormalise=self.renormalise)
@@ -200,16 +202,16 @@ class Swift:
             patches = _patches(sample, scene, used)
             done = _learned(used, patches, settings, rng)
             work, judged = done.report, len(patches.held)
-            validated = _left(used, done.network, patches, known)
-            reason = work.curve.reason or against(validated, self.gate)
-            used = used if reason else replace(used, network=done.network)
+            verdict = _judged(used, done, patches if self.direct else replace(patches, plain=[]), known, self.gate)
+            used = used.used(verdict.decision) if verdict.reason else replace(used, network=done.network)
         except NoFitError as stop:
-            reason = refused(stop)
-            warnings.warn(reason, PanloomWarning, stacklevel=2)
+            verdict = Verdict(reason=refused(stop))
+            warnings.warn(verdict.reason, PanloomWarning, stacklevel=2)
         report = Report(
-            decision="frozen" if reason else "adapted",
-            reason=reason,
-            validated=validated,
+            decision=verdict.decision,
+            reason=verdict.reason,
+            validated=verdict.validated,
+            bridged=verdict.bridged,
             gate=self.gate,
             places=places(sample),
             renormalised=used.bridge is not None,
@@ -255,11 +257,13 @@ class _Patches:
         learn: to learn from.
         held: never learned from.
         border: pixels around the part of each that counts.
+        plain: those held back in the values of the scene, where the network sees others.
     """
 
     learn: list[Example]
     held: list[Example]
     border: int
+    plain: list[Example] = field(default_factory=list[Example])
 
     @property
     def count(self) -> int:
@@ -310,6 +314,8 @@ def _cut(low: Sequence[Lowered], side: int, border: int, bridge: Bridge | None) 
             truth = one.truth[(..., *cells.scaled(ratio).inside(Window(0, 0, 0, 0)))]
             part = found.learn if (number + row + col) % HELD_BACK else found.held
             part.append(_seen(Example(pair, truth), bridge))
+            if part is found.held and bridge is not None:
+                found.plain.append(Example(pair, truth))
     return found
 
 
@@ -336,16 +342,30 @@ def _learned(base: Base, patches: _Patches, settings: Settings, rng: Generator) 
 
 
 @torch.no_grad()
-def _left(base: Base, network: Network, patches: _Patches, known: Known) -> float:
-    """Root mean square error on held-back patches, new over old, bands in units of their deviation."""
-    gain = 1.0 if base.bridge is None else base.bridge.gain
-    deviation = known.statistics.std * gain
-    weight = torch.where(known.varies, 1 / torch.where(known.varies, deviation, 1.0), 0.0)[:, None]
-    squares = [0.0, 0.0]
+def _judged(base: Base, done: Transferred, patches: _Patches, known: Known, gate: float) -> Verdict:
+    """What is used, by errors on held-back patches: of the new weights, the old, and the old without a bridge."""
     assert base.network is not None
-    for one in patches.held:
-        inside = _inner(one.pair.valid, patches.border)[:, 0]
-        for k, net in enumerate((base.network, network)):
-            error = _inner(net(one.pair) - one.truth, patches.border).transpose(0, 1)[:, inside]
-            squares[k] += float((weight.to(error.device) * error.double()).square().sum())
-    return (squares[1] / squares[0]) ** 0.5 if squares[0] else 1.0
+    before, after = (
+        _squares(net, base.bridge, patches.held, patches.border, known) for net in (base.network, done.network)
+    )
+    bridged = None
+    if patches.plain:
+        plain = _squares(base.network, None, patches.plain, patches.border, known)
+        bridged = over(before, plain)
+    verdict = Verdict.of((after / before) ** 0.5 if before else 1.0, bridged, gate)
+    stopped = done.report.curve.reason
+    if stopped and verdict.decision == "adapted":
+        verdict = replace(verdict, decision="frozen")
+    return replace(verdict, reason=stopped or verdict.reason)
+
+
+def _squares(network: Network, bridge: Bridge | None, patches: Sequence[Example], border: int, known: Known) -> float:
+    """Sum of squared errors, bands in units of their deviation."""
+    deviation = known.statistics.std * (1.0 if bridge is None else bridge.gain)
+    weight = torch.where(known.varies, 1 / torch.where(known.varies, deviation, 1.0), 0.0)[:, None]
+    total = 0.0
+    for one in patches:
+        inside = _inner(one.pair.valid, border)[:, 0]
+        error = _inner(network(one.pair) - one.truth, border).transpose(0, 1)[:, inside]
+        total += float((weight.to(error.device) * error.double()).square().sum())
+    return total

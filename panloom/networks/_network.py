@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -78,6 +79,13 @@ class Network(nn.Module, ABC):
         ready = copy.deepcopy(self).eval().requires_grad_(False)
         ready.ratio = scene.grid.ratio
         return ready
+
+    def informed(self, pairs: Sequence[Pair]) -> Network:
+        """What `prepare` would give for a scene of which these are parts, its weights shared; differentiable.
+
+        A network that asks nothing of the whole scene is the same for all of them.
+        """
+        return self
 
     def cast(self, x: Float[Tensor, "b C H W"]) -> Float[Tensor, "b C H W"]:
         """An image in the type of the weights."""

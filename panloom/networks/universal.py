@@ -21,9 +21,10 @@ memory; `features` gives all maps, which an adapter can weigh anew.
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -231,9 +232,7 @@ class Universal(Network):
         ready = super().prepare(scene, rng)
         assert isinstance(ready, Universal)
         energies = [_energies(_detail(pair)[1], pair.valid) for pair in _spread(scene)]
-        looks = [(Moments.of(block), Moments.of(_finest(block))) for block in scene.survey()]
-        whole, finest = (reduce(Moments.merge, column) for column in zip(*looks, strict=True))
-        ready.look = Look.of(some(whole), finest, _sharpness(energies))
+        ready.look = _pooled(scene.survey(), energies, check=some)
         if ready.look.suspicious:
             warnings.warn(
                 "seen through the MTF that the sensor is said to have, PAN is much softer or sharper than the bands: "
@@ -243,6 +242,13 @@ class Universal(Network):
             )
         gains = [band.mtf_nyquist for band in scene.sensor.bands]
         ready.reach = self._reach(scene.grid.ratio, gains, scene.grid.phase)
+        return ready
+
+    def informed(self, pairs: Sequence[Pair]) -> Universal:
+        """The same network with the statistics of some pairs, taken together."""
+        ready, seen = copy.copy(self), [(pair, *_detail(pair)) for pair in pairs]
+        items = [Reduced(low, pair.ms, pair.whole_cells) for pair, low, _ in seen]
+        ready.look = _pooled(items, [_energies(detail, pair.valid) for pair, _, detail in seen])
         return ready
 
     def _reach(self, ratio: int, gains: list[float], phase: tuple[float, float]) -> int:
@@ -332,9 +338,7 @@ class Universal(Network):
         rows = zip(
             low.split(1), pair.ms.split(1), pair.whole_cells.split(1), detail.split(1), pair.valid.split(1), strict=True
         )
-        items = [(Reduced(p, m, v), _sharpness([_energies(d, f)])) for p, m, v, d, f in rows]
-        looks = [Look.of(Moments.of(item), Moments.of(_finest(item)), sharpness) for item, sharpness in items]
-        return Look.stack(looks).to(pair.exp)
+        return Look.stack([_pooled([Reduced(p, m, v)], [_energies(d, f)]) for p, m, v, d, f in rows]).to(pair.exp)
 
     def _see(self, pair: Pair) -> _Seen:
         low, detail = _detail(pair)
@@ -377,6 +381,17 @@ class Universal(Network):
         top, left = (start % 2 for start in pair.origin)
         height, width = pair.exp.shape[-2:]
         return functional.pixel_shuffle(x, 2)[..., top : top + height, left : left + width]
+
+
+def _pooled(
+    blocks: Iterable[Reduced],
+    energies: list[tuple[float, float]],
+    check: Callable[[Moments], Moments] = lambda found: found,
+) -> Look:
+    """From blocks of the MS grid and what `_energies` says of the PAN above it."""
+    looks = [(Moments.of(block), Moments.of(_finest(block))) for block in blocks]
+    whole, finest = (reduce(Moments.merge, column) for column in zip(*looks, strict=True))
+    return Look.of(check(whole), finest, _sharpness(energies))
 
 
 def _plus(x: Tensor, y: Tensor) -> Tensor:

@@ -116,9 +116,16 @@ def _apply_cols(x: Tensor, matrix: Tensor, step: int) -> Tensor:
 
 def replicate(x: Shaped[Tensor, "b C h w"], top: int, bottom: int, left: int, right: int) -> Tensor:
     """Pad by repeating the edge pixels; any amount (negative: cut), any dtype."""
-    rows = torch.arange(-top, x.shape[-2] + bottom, device=x.device).clamp_(0, x.shape[-2] - 1)
-    cols = torch.arange(-left, x.shape[-1] + right, device=x.device).clamp_(0, x.shape[-1] - 1)
-    return x.index_select(-2, rows).index_select(-1, cols)
+    return _repeated(_repeated(x, -2, top, bottom), -1, left, right)
+
+
+def _repeated(x: Tensor, axis: int, before: int, after: int) -> Tensor:
+    """`replicate` along one axis."""
+    first, last = max(-before, 0), x.shape[axis] + min(after, 0)
+    part = x.narrow(axis, first, last - first)
+    # Edges that are joined to the whole are copied as they lie; index_select takes several times as long.
+    top, bottom = [part.narrow(axis, 0, 1)] * max(before, 0), [part.narrow(axis, last - first - 1, 1)] * max(after, 0)
+    return torch.cat([*top, part, *bottom], axis) if top or bottom else part
 
 
 def _up(n: int) -> int:
@@ -185,13 +192,27 @@ def degrade(
 
 
 def _degrade(x: Tensor, gain: float, ratio: int, phase: tuple[float, float], margin: int) -> Tensor:
-    h, w = x.shape[-2] // ratio - 2 * margin, x.shape[-1] // ratio - 2 * margin
-    reach = reduce_margin(gain, ratio)
-    pad = ratio * (reach - margin)
-    x = replicate(x, pad, pad + ratio * _up(h), pad, pad + ratio * _up(w))
-    step = ratio * BLOCK
-    x = _apply(x, _reduce_matrix(ratio, phase[0], gain), step)[..., :h, :]
-    return _apply_cols(x, _reduce_matrix(ratio, phase[1], gain), step)[..., :w]
+    return degrade_cols(degrade_rows(x, gain, ratio, phase[0], margin), gain, ratio, phase[1], margin)
+
+
+def degrade_rows(
+    x: Float[Tensor, "b C H w"], gain: float, ratio: int, phase: float, margin: int = 0
+) -> Float[Tensor, "b C h w"]:
+    """`degrade` along the rows alone, with one gain; h = H / ratio - 2 * margin."""
+    h = x.shape[-2] // ratio - 2 * margin
+    pad = ratio * (reduce_margin(gain, ratio) - margin)
+    x = _repeated(x, -2, pad, pad + ratio * _up(h))
+    return _apply(x, _reduce_matrix(ratio, phase, gain), ratio * BLOCK)[..., :h, :]
+
+
+def degrade_cols(
+    x: Float[Tensor, "b C h W"], gain: float, ratio: int, phase: float, margin: int = 0
+) -> Float[Tensor, "b C h w"]:
+    """`degrade` along the columns alone, with one gain; w = W / ratio - 2 * margin."""
+    w = x.shape[-1] // ratio - 2 * margin
+    pad = ratio * (reduce_margin(gain, ratio) - margin)
+    x = _repeated(x, -1, pad, pad + ratio * _up(w))
+    return _apply_cols(x, _reduce_matrix(ratio, phase, gain), ratio * BLOCK)[..., :w]
 
 
 def adjoint(operator: Callable[[Tensor], Tensor], y: Tensor, shape: Sequence[int]) -> Tensor:

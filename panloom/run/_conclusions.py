@@ -33,7 +33,7 @@ def verdict(report: Report | None, method: str) -> str:
     if report is None:
         return f"The output is that of {method}, whose step is a formula: nothing is learned, and no gate is asked."
     if report.decision == "adapted" and report.validated is not None:
-        before = "as it is, in the values of its training data," if report.renormalised else "as it is"
+        before = "as it is, in the values of its training data," if _behind(report) else "as it is"
         return (
             f"The output is the network fitted to the scene: on pixels of the scene degraded once more that were held "
             f"back from the fit, {_percent(report.validated)} of the error of the network {before} is left, and the "
@@ -43,6 +43,11 @@ def verdict(report: Report | None, method: str) -> str:
         return "The output is the network fitted to the scene; nothing was held back to judge it by."
     kept = "as it is, in the values of its training data" if report.renormalised else "as it is"
     return f"The output is the network {kept}: {report.reason}."
+
+
+def _behind(report: Report) -> bool:
+    """Whether the network without a fit is better in the values of its training data."""
+    return report.renormalised and not (report.bridged is not None and report.bridged > 1)
 
 
 def conclusions(names: Mapping[Role, str], scores: Sequence[Score], report: Report | None) -> list[str]:
@@ -139,13 +144,13 @@ def _gate(ergas: Mapping[Role, float], report: Report | None) -> list[str]:
     """Whether the gate and the scores agree."""
     if report is None or report.validated is None:
         return []
-    kept = ergas.get("bridged" if report.renormalised else "network")
+    kept = ergas.get("bridged" if _behind(report) else "network")
     if kept is None:
         return []
     outcome = compared(ergas["fitted"], kept)
     if report.decision == "adapted" and outcome == "more":
         return ["The gate let a fit pass that raises the error at reduced resolution: look at the pictures."]
-    if report.decision == "frozen" and outcome == "less":
+    if report.decision != "adapted" and outcome == "less":
         return ["The gate refused a fit that lowers the error at reduced resolution: --set gate=NUMBER opens it."]
     return []
 

@@ -257,14 +257,14 @@ def _contenders(method: str, fuser: Fuser, network: Network, ready: Fuser, scene
     """The images to be compared, ready for the scene."""
     plain, report = method[: method.rindex("+")], fit_of(ready)
     # What is never used need not be learned in full.
-    ungated, frozen = _with(fuser, gate=OPEN), _with(fuser, gate=0.0, steps=0, epochs=1)
+    ungated, frozen = _with(fuser, gate=OPEN), _with(fuser, gate=0.0, steps=0, epochs=1, direct=False)
     todo: list[tuple[Role, str, Fuser]] = [("exp", "exp", resolve("exp")), ("network", plain, network)]
-    if report is not None and report.renormalised:
+    if report is not None and (report.renormalised or report.bridged is not None):
         todo.append(("bridged", f"{plain}, renormalised", frozen))
     todo.append(("fitted", method, ungated))
     todo.append(("regression", "regression", resolve("regression")))
     todo.append(("random", "random+refit", resolve("random+refit")))
-    refused = report is not None and report.decision == "frozen" and report.validated is not None
+    refused = report is not None and report.decision != "adapted" and report.validated is not None
     found: list[_Contender] = []
     for role, name, one in todo:
         kept = role == "fitted" and not refused

@@ -96,9 +96,10 @@ def fit_in_words(fuser: Fuser) -> list[str]:
     report = fit_of(fuser)
     if report is None:
         return []
-    if report.decision == "frozen":
+    if report.decision != "adapted":
         inner = fuser.fuser if isinstance(fuser, Tuned) else fuser
-        instead = "the network as it is" if hasattr(inner, "network") else "interpolated MS"
+        instead = "interpolated MS" if not hasattr(inner, "network") else "the network as it is"
+        instead += ", in the values of its training data" if report.renormalised else ""
         return [f"the fit to the scene is not used, but {instead}: {report.reason}"]
     left = "" if report.validated is None else f": on held-back pixels {report.validated:.3f} of the error is left"
     return [f"the fit to the scene is used{left}"]

@@ -346,7 +346,7 @@ def _told(
     report = fit_of(ready)
     assert report is not None
     said = fit_in_words(ready)
-    if report.decision == "frozen":
+    if report.decision != "adapted":
         said = [
             f"nothing was learned that is used: what is saved is the frozen network ({report.reason}); a higher gate "
             "(--set gate=...) uses the fit nevertheless, where there is one"

@@ -20,7 +20,7 @@ FORMAT = 1
 Option = int | float | str | bool
 Setting = Option | tuple[float, ...]
 StoredType = Literal["float32", "float16", "bfloat16"]
-Decision = Literal["adapted", "frozen"]
+Decision = Literal["adapted", "frozen", "direct"]
 
 NAME = re.compile(r"(?P<network>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)\.(?P<tag>[a-z0-9]+(?:-[a-z0-9]+)*)")
 
@@ -54,7 +54,8 @@ class Adapted:
         sensor: of the scenes.
         mtf: gains of its bands at MS Nyquist.
         parent_sha256: of the parent's file.
-        decision: "adapted", or "frozen": the fit was refused, and these are the parent's weights on that scene.
+        decision: "adapted", or the fit was refused, and these are the parent's weights on that scene: "frozen", behind
+            the radiometric bridge where they have one, or "direct", without the one that they have.
         reason: why it was refused; empty where it was not.
         validated: error on held-back pixels, after over before; None: not found.
         options: of the adapter; what was chosen by itself is left out.
@@ -340,7 +341,7 @@ def _adapted(table: _Table) -> Adapted | None:
         raise table.wrong("bands", "the bands of the scene that adapted weights come from")
     decision, seed = raw.get("decision"), raw.get("seed", 0)
     if decision not in get_args(Decision):
-        raise made.wrong("decision", "adapted or frozen")
+        raise made.wrong("decision", "adapted, frozen or direct")
     if type(seed) is not int:
         raise made.wrong("seed", "a whole number")
     return Adapted(

@@ -41,12 +41,12 @@ def _adaptation(made: Adapted) -> list[tuple[str, str]]:
     """How weights were adapted."""
     options = ", ".join(f"{key}={_word(value)}" for key, value in made.options.items())
     left = "" if made.validated is None else f"on held-back pixels {made.validated:.3f} of the error is left"
-    refused = f"frozen: the parent's weights as they are, because {made.reason or 'it was said'}"
+    refused = f"{made.decision}: the parent's weights as they are, because {made.reason or 'it was said'}"
     return [
         ("adapted by", f"{made.adapter} ({options}; seed={made.seed})"),
         ("adapted to", f"{', '.join(made.scenes)}, sensor {made.sensor}"),
         ("MTF gains of the bands", ", ".join(f"{gain:g}" for gain in made.mtf)),
-        ("gate", refused if made.decision == "frozen" else left),
+        ("gate", refused if made.decision != "adapted" else left),
         ("sha256 of the parent", made.parent_sha256),
     ]
 

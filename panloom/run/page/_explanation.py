@@ -147,6 +147,10 @@ def _windows(told: Any) -> list[Window]:  # noqa: ANN401  what a report holds, a
     return [Window(**window) for window in told or ()]
 
 
+def _bridge(bridged: float | None) -> list[tuple[str, str]]:
+    return [] if bridged is None else [("error with renormalisation alone over that without", f"{bridged:.3f}")]
+
+
 def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Those of the numbers that the adapter has."""
     work = told.get("work") or {}
@@ -156,6 +160,7 @@ def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("error left on held-back pixels", DASH if left is None else f"{left:.3f}"),
         ("gate", f"{told['gate']:g}"),
         ("renormalised", "yes" if told["renormalised"] else "no"),
+        *_bridge(told.get("bridged")),
         ("seconds", f"{told['seconds']:.2f}"),
         ("tiles looked at", str(len(told["places"]))),
     ]

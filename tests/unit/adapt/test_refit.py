@@ -11,13 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 from panloom import adapt, sensors
-from panloom.adapt import _equations, _head, _physics, _ridge, _sample
+from panloom.adapt import _equations, _frame, _head, _physics, _ridge, _sample
 from panloom.adapt.refit import RandomRefit, Refit, Regression
 from panloom.data import procedural
 from panloom.errors import PanloomWarning
 from panloom.networks import Network, SourceStatistics
 from panloom.optics import physical
-from panloom.pair import Pair
+from panloom.pair import Fuser, Pair
 from panloom.scene import Scene, array_scene
 from panloom.types import Tile, Traits, Window
 
@@ -187,10 +187,77 @@ def test_frozen_output_with_a_bridge_follows_gain_and_offset():
 
     def frozen(gain: float, offset: float) -> torch.Tensor:
         scene = land(F64, gain, offset)
-        return Refit(network, gate=0.0).prepare(scene, rng())(whole(scene))
+        return Refit(network, gate=0.0, direct=False).prepare(scene, rng())(whole(scene))
 
     close(frozen(2.5, 0.0), 2.5 * frozen(1.0, 0.0), 1e-9)
     close(frozen(1.0, 0.4), frozen(1.0, 0.0) + 0.4, 1e-9)
+
+
+SOURCE = SourceStatistics((0.2, 0.3, 0.2, 0.4), (0.05, 0.06, 0.07, 0.1), 0.3, 0.08)
+
+
+def error(fuser: Fuser, scene: Scene) -> float:
+    """Of all pixels of the scene degraded once more, bands in their deviations."""
+    low, known = _sample.lowered(whole(scene), scene.sensor, 1), _sample.statistics([whole(scene)])
+    assert low is not None
+    assert known is not None
+    return low.squared(fuser(low.pair), known.std.square()) ** 0.5
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.0])
+def test_what_is_used_is_never_worse_than_the_network_behind_its_bridge_or_without_it(gate):
+    scene, network = land(F64), Convolution().double()
+    network.source = SOURCE
+    fitted, bridged = (Refit(network, gate=g, direct=d).prepare(scene, rng()) for g, d in ((gate, True), (0.0, False)))
+    direct = error(network, scene)
+    assert fitted.report.bridged == pytest.approx(error(bridged, scene) / direct, rel=1e-9)
+    if fitted.report.decision != "adapted":
+        assert error(fitted, scene) == min(direct, error(bridged, scene))
+    assert (fitted.report.decision == "direct") == (gate == 0.0 and fitted.report.bridged > 1)
+
+
+def test_a_network_at_home_that_the_bridge_harms_is_used_as_it_is():
+    """It sees the scene's own values, bit for bit; the fit is judged against it."""
+    scene, network, pair = land(F64), Convolution().double(), whole(land(F64))
+    network.source = replace(SOURCE, mean=(0.9, 0.1, 0.9, 0.1), std=(0.01, 0.3, 0.01, 0.3))
+    judged, alone = (Refit(network, gate=0.0, direct=d).prepare(scene, rng()).report for d in (True, False))
+    assert judged.bridged is not None
+    assert judged.bridged > 1
+    assert alone.bridged is None
+    assert judged.validated == pytest.approx(alone.validated * judged.bridged, rel=1e-12)
+    fitted = Refit(network, gate=0.0).prepare(scene, rng())
+    assert (fitted.report.decision, fitted.report.renormalised) == ("direct", False)
+    assert torch.equal(fitted(pair), network(pair))
+
+
+@pytest.mark.parametrize(
+    ("left", "bridged", "decision", "validated"),
+    [
+        (0.8, None, "adapted", 0.8),
+        (0.95, None, "frozen", 0.95),
+        (0.8, 0.5, "adapted", 0.8),
+        (0.95, 0.5, "frozen", 0.95),
+        (0.8, 1.5, "direct", 1.2),
+        (0.5, 1.5, "adapted", 0.75),
+    ],
+)
+def test_the_gate_compares_with_the_better_output_without_a_fit(left, bridged, decision, validated):
+    verdict = _frame.Verdict.of(left, bridged, 0.9)
+    assert (verdict.decision, verdict.bridged) == (decision, bridged)
+    assert verdict.validated == pytest.approx(validated)
+    assert bool(verdict.reason) == (decision != "adapted")
+
+
+@pytest.mark.parametrize("shared", [0, 3])
+def test_shared_columns_are_eliminated_once_with_the_same_result(shared):
+    draw = torch.randn(5, 6, 40, dtype=F64, generator=rng())
+    draw[:, :shared] = draw[0, :shared]
+    matrix, right = draw @ draw.transpose(1, 2), torch.randn(5, 6, dtype=F64, generator=rng())
+    ridge = torch.linspace(0.1, 1, 6, dtype=F64)
+    expected = torch.linalg.solve(matrix + torch.diag(ridge), right)
+    found = _ridge.solve(matrix, right, ridge, shared)
+    assert found is not None
+    close(found, expected, 1e-10)
 
 
 def test_random_features_follow_the_seed():
@@ -350,21 +417,19 @@ def test_spectral_equations_of_patches_are_those_of_the_whole(network, cells):
     pair = whole(scene)
     columns = _equations.Columns(_equations.Base(network, None), scene.sensor, 0.5)
     with torch.no_grad():
-        made, image = columns.make(pair, columns.physics(pair))
+        made, image = columns.make(pair)
         scaling = _equations.Scaling.of(made.flatten(2), columns.learned(made))
         patches = _equations.patches([pair], 99, 1, rng())
         found = [_equations.spectral(columns, *patch, scaling) for patch in patches]
-        seen = physical.degrade(scaling(made).flatten(0, 1)[None], [0.3], 4, pair.phase).view(
-            *made.shape[:2], cells, -1
-        )
+        seen = physical.degrade(made.flatten(0, 1)[None], [0.3], 4, pair.phase).view(*made.shape[:2], cells, -1)
         left = pair.ms - physical.degrade(image, [0.3], 4, pair.phase)
     every = torch.ones(cells, cells, dtype=torch.bool)
-    expected = _equations._products(seen, left, every)
+    expected = _equations._products(seen, left, every, scaling)
     total = sum(found[1:], found[0])
     assert total.count == expected.count
     close(total.mean, expected.mean, 1e-3 * float(expected.mean.abs().max()))
     for (_, window), products in zip(patches, found, strict=True):
         if window.row >= 32 and window.col >= 32 and window.row_end <= 68 and window.col_end <= 68:
             inside = window.inside(Window(0, 0, 0, 0))
-            inner = _equations._products(seen[(..., *inside)], left[(..., *inside)], every[inside])
+            inner = _equations._products(seen[(..., *inside)], left[(..., *inside)], every[inside], scaling)
             close(products.gram, inner.gram, 1e-9 * float(inner.gram.abs().max()))

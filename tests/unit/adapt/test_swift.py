@@ -264,8 +264,8 @@ def test_no_epochs_are_the_identity(known):
     if known:
         source.source = SourceStatistics((0.2,) * 4, (0.05,) * 4, 0.3, 0.08)
     pair = whole(scene)
-    frozen = fast(source, gate=0.0).prepare(scene, rng())
-    still = fast(source, epochs=0, gate=1.0).prepare(scene, rng())
+    frozen = fast(source, gate=0.0, direct=False).prepare(scene, rng())
+    still = fast(source, epochs=0, gate=1.0, direct=False).prepare(scene, rng())
     assert frozen.report.decision == "frozen"
     assert "held-back" in frozen.report.reason
     assert (still.report.decision, still.report.validated) == ("adapted", 1.0)
@@ -276,6 +276,18 @@ def test_no_epochs_are_the_identity(known):
             assert torch.equal(still(pair), source(pair))
 
 
+def test_a_network_that_the_bridge_harms_is_used_as_it_is():
+    scene, source = land(), blurred()
+    source.source = SourceStatistics((0.2,) * 4, (0.05,) * 4, 0.3, 0.08)
+    judged = fast(source, epochs=0, gate=1.0).prepare(scene, rng())
+    report, pair = judged.report, whole(scene)
+    assert report.bridged > 1
+    assert report.validated == pytest.approx(report.bridged)
+    assert (report.decision, report.renormalised) == ("direct", False)
+    with torch.no_grad():
+        assert torch.equal(judged(pair), source(pair))
+
+
 def test_with_a_bridge_the_network_learns_in_the_values_of_its_source():
     """Of a scene in other units everything is the same, but for rounding."""
     source = blurred()
@@ -283,7 +295,7 @@ def test_with_a_bridge_the_network_learns_in_the_values_of_its_source():
     one = land()
     pair = whole(one)
     other = array_scene(4 * pair.pan, 4 * pair.ms, sensor=one.sensor, phase=one.grid.phase)
-    first, second = (fast(source, epochs=2).prepare(scene, rng()) for scene in (one, other))
+    first, second = (fast(source, epochs=2, direct=False).prepare(scene, rng()) for scene in (one, other))
     assert first.report.renormalised
     assert first.report.validated == pytest.approx(second.report.validated, rel=1e-3)
     torch.testing.assert_close(4 * first(pair), second(whole(other)), rtol=0, atol=4e-3)

@@ -22,7 +22,7 @@ from panloom.adapt._tailoring import LOSSES, STEPS
 from panloom.adapt.tailor import FORMS, FeatureTailor
 from panloom.compute import converted
 from panloom.errors import MethodError, PanloomWarning
-from panloom.networks import Network
+from panloom.networks import Network, SourceStatistics
 from panloom.pair import Pair
 from panloom.run.resolve import options_of
 from panloom.scene import array_scene
@@ -255,6 +255,20 @@ def test_the_gate_keeps_the_frozen_output_bit_for_bit():
     with torch.no_grad():
         assert torch.equal(fitted(pair), network(pair))
     assert fitted.traits.halo == network.traits.halo
+
+
+def test_a_network_that_the_bridge_harms_is_used_as_it_is():
+    """Without a step the fit is the network behind its bridge; the network without that leaves less of the error."""
+    network, pair = Shared(), whole(land())
+    network.source = SourceStatistics((0.9, 0.1, 0.9, 0.1), (0.01, 0.3, 0.01, 0.3), 0.3, 0.08)
+    fitted, bridged = (tailored(network, steps=0, gate=1.0, direct=direct) for direct in (True, False))
+    assert fitted.report.bridged is not None
+    assert fitted.report.bridged > 1
+    assert fitted.report.validated == pytest.approx(fitted.report.bridged)
+    assert (fitted.report.decision, fitted.report.renormalised) == ("direct", False)
+    with torch.no_grad():
+        assert torch.equal(fitted(pair), network(pair))
+    assert (bridged.report.decision, bridged.report.bridged, bridged.report.renormalised) == ("adapted", None, True)
 
 
 def test_the_gate_follows_what_was_held_back(monkeypatch):

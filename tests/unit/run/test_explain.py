@@ -143,7 +143,7 @@ def test_a_ready_fuser_is_drawn_on_a_part_as_it_is(made, monkeypatch, tmp_path):
 
 
 def test_a_refused_fit_is_shown_and_not_used(made, tmp_path):
-    done = explain(scene_of(made), METHOD, {"gate": 0.0}, tmp_path)
+    done = explain(scene_of(made), METHOD, {"gate": 0.0, "direct": False}, tmp_path)
     assert done.used == "bridged"
     assert done.verdict.startswith("The output is the network as it is")
     fused = done.pictures.fused
