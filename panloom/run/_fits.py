@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panloom import sensors, weights
-from panloom.adapt import Report
+from panloom.adapt import Applied, Report
 from panloom.compute import Tuned
 from panloom.errors import MethodError
 from panloom.pair import Fuser
@@ -32,8 +32,8 @@ def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
     if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
         have = ", ".join(b.name for b in scene.sensor.bands)
         raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")
-    card = card_of(method)
-    if card is None or card.adapted is None or card.full_scale in (None, scene.units.full_scale):
+    card = card_of(method) if isinstance(fuser, Applied) else None
+    if card is None or card.full_scale in (None, scene.units.full_scale):
         return fuser
     return InUnits(fuser, scene.units.full_scale / card.full_scale)
 
