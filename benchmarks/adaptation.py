@@ -70,7 +70,7 @@ SHELF = {name: Row(name, name) for name in classical.names() if name != SINGLE}
 #: File names of public weights: networks, and sensors.
 FILES = {"fusionnet": "fusionnet", "dicnn": "dicnn1", "pannet": "pannet", "pnn": "pnn"}
 
-#: Issue 6, 4.1: row, backbones, what is judged, and the most it may be (of HQNR: the least).
+#: Aims: row, backbones, what is judged, and the most it may be (of HQNR: the least).
 TARGETS = (
     ("refit", ("fusionnet", "dicnn"), "single", 0.88),
     ("refit", ("fusionnet", "dicnn"), "direct", 0.60),

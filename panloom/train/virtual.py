@@ -15,7 +15,7 @@ from panloom.data.wald_examples import WaldExamples
 from panloom.errors import OptionError
 from panloom.networks import get
 from panloom.train.objectives import Supervised
-from panloom.train.recipe import Cosine, Development, Muon, Option, Recipe
+from panloom.train.recipe import Adam, Cosine, Development, Muon, Option, Recipe
 from panloom.types import Sensor
 from panloom.weights import Card
 
@@ -155,7 +155,7 @@ def imitation(network: str, sensor: str, tag: str, data: Path | None, without: C
         source=VirtualSensors(_truths(f"{network}.{tag}", data, without), instrument(sensor)),
         objective=Supervised("relative", border=6),
         steps=8_000,
-        optimizer=Muon(2e-3),
+        optimizer=Adam(1e-3),
         schedule=Cosine(warmup=100, final=0.01),
         clip=1.0,
         ema=0.999,
