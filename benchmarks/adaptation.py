@@ -328,7 +328,7 @@ def lines_of(found: Table) -> list[tuple[str, str]]:
 
 
 def targets(found: Table) -> list[str]:
-    """What issue 6 asks for, and what is there."""
+    """The aims, and what is there."""
     lines = []
     for row, backbones, what, limit in TARGETS:
         for backbone in backbones:

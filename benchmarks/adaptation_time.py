@@ -178,7 +178,7 @@ def timed(todo: dict[str, Job], repeat: int) -> dict[str, tuple[float, float]]:
     return {name: tuple(map(statistics.median, zip(*found, strict=True))) for name, found in clocks.items()}  # type: ignore[misc]
 
 
-#: Issue 6, 4.4: the most that a job may take, in times of another.
+#: Aims: the most that a job may take, in times of another.
 TARGETS = {
     "refit + inference": "at most 2.2 x inference",
     "tailor fast + inference": "at most 4 x inference; the papers' way at least 5 x this (10 x with AMX)",
