@@ -15,8 +15,7 @@ from panloom.adapt.refit import Refit
 from panloom.data.splits import open_splits
 from panloom.networks import Network
 from panloom.run.development import Watched
-from panloom.train import Development, Muon, Recipe, for_any_sensor, free_imagery
-from panloom.train._refitted import Refitted
+from panloom.train import Development, Muon, Recipe, Refitted, for_any_sensor, free_imagery
 
 WATCHED = Path(__file__).resolve().parents[1] / "benchmarks" / "development.txt"
 

@@ -139,7 +139,7 @@ class Verdict:
         """
         direct = bridged is not None and bridged > 1
         validated = left * bridged if bridged is not None and direct else left
-        if validated <= gate:
+        if 0 < gate >= validated:
             return Verdict("adapted", "", validated, bridged)
         reason = f"on held-back pixels {validated:.3f} of the error is left, more than {gate:g}"
         return Verdict("direct" if direct else "frozen", reason, validated, bridged)

@@ -129,14 +129,15 @@ class Look:
         std = _divisor(deviation)
         related = moments.covariance / torch.outer(std, std)
         correlation, between = related[0, 1:], related[1:, 1:]
-        weights = torch.linalg.solve(between + 1e-3 * torch.eye(len(between), dtype=between.dtype), correlation)
+        weights = torch.linalg.solve(between + 1e-3 * torch.eye(len(between)).to(between), correlation)
         with_intensity = between @ weights
         variance = float(weights @ with_intensity)
         slope = with_intensity / variance if variance > 0 else torch.zeros_like(with_intensity)
         fine = finest.comoment / max(finest.count - 1, 1) / torch.outer(std, std)
         own = _unexplained(fine)
-        # Noise of the bands is no sharpness.
-        fine_intensity = float(weights @ fine[1:, 1:] @ weights - weights.square() @ own)
+        # Noise of the bands is no sharpness; of a single band it cannot be told from detail that PAN does not have.
+        noise = weights.square() @ own if len(own) > 1 else 0.0
+        fine_intensity = float(weights @ fine[1:, 1:] @ weights - noise)
         fine_pan = float(fine[0, 0])
         known = fine_pan > TINY and fine_intensity > TINY * variance and variance > 0
         mismatch = math.log10(fine_intensity / variance / fine_pan) if known else 0.0
@@ -451,7 +452,7 @@ def _detail(pair: Pair) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 H 
 def _unexplained(covariance: Float[Tensor, "n n"]) -> Float[Tensor, " n-1"]:
     """Variance of each quantity but the first that a regression on all others leaves."""
     ridge = TINY * covariance.diagonal().sum() + TINY**2
-    precision = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype))
+    precision = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance)).to(covariance))
     return torch.minimum(1 / precision.diagonal(), covariance.diagonal())[1:].clamp_min(0)
 
 

@@ -16,8 +16,14 @@ from panloom.scene import Scene
 SAME_GAIN = 0.01
 
 
-def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
+def check_fits(fuser: Fuser, method: str, scene: Scene, full_scale: float | None = None) -> Fuser:
     """The fuser, if it works at the scene's ratio and number of bands; adapted weights in the units they were made in.
+
+    Args:
+        fuser: as it was resolved.
+        method: its name.
+        scene: to be fused.
+        full_scale: the DN that is 1 in the scene; None: as the scene says.
 
     Raises:
         MethodError: it does not.
@@ -33,9 +39,10 @@ def check_fits(fuser: Fuser, method: str, scene: Scene) -> Fuser:
         have = ", ".join(b.name for b in scene.sensor.bands)
         raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")
     card = card_of(method) if isinstance(fuser, Applied) else None
-    if card is None or card.full_scale in (None, scene.units.full_scale):
+    full_scale = full_scale or scene.units.full_scale
+    if card is None or card.full_scale in (None, full_scale):
         return fuser
-    return InUnits(fuser, scene.units.full_scale / card.full_scale)
+    return InUnits(fuser, full_scale / card.full_scale)
 
 
 def beyond_training(fuser: Fuser, method: str, scene: Scene) -> tuple[list[str], list[str]]:
@@ -61,6 +68,8 @@ def beyond_training(fuser: Fuser, method: str, scene: Scene) -> tuple[list[str],
         )
     if card.adapted is not None:
         found += _other_optics(card.name, card.adapted, scene)
+        if card.adapted.decision != "adapted":
+            found.append(f"{card.name} is {card.parent} as it was: the gate refused the fit that it was made for")
     return (found, []) if parse(method).adapters else ([], found)
 
 

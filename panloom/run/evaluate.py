@@ -263,7 +263,7 @@ def _score(
     """The fused image in DN, and its score."""
     problem, began = judge.problem, time.perf_counter()
     try:
-        fuser = check_fits(resolve(name, options), name, problem.scene)
+        fuser = check_fits(resolve(name, options), name, problem.scene, problem.full_scale)
         notes = [note for notes in beyond_training(fuser, name, problem.scene) for note in notes]
         fuser = fuser.prepare(problem.scene, torch.Generator().manual_seed(seed))
         image = whole(problem.scene, fuser, policy)[None].double() * problem.full_scale

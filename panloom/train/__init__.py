@@ -3,6 +3,7 @@
 from panloom.train._facts import origin
 from panloom.train._loop import train
 from panloom.train._processes import Processes, launched, processes
+from panloom.train._refitted import Refitted
 from panloom.train.objectives import Held, Supervised
 from panloom.train.patches import Patches, patches
 from panloom.train.recipe import Adam, Cosine, Development, Muon, Objective, Recipe, Sgd, Stairs, load_recipe
@@ -20,6 +21,7 @@ __all__ = [
     "Patches",
     "Processes",
     "Recipe",
+    "Refitted",
     "Run",
     "Sgd",
     "Stairs",

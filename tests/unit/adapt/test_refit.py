@@ -246,6 +246,7 @@ def test_the_gate_compares_with_the_better_output_without_a_fit(left, bridged, d
     assert (verdict.decision, verdict.bridged) == (decision, bridged)
     assert verdict.validated == pytest.approx(validated)
     assert bool(verdict.reason) == (decision != "adapted")
+    assert _frame.Verdict.of(0.0, bridged, 0.0).decision != "adapted"
 
 
 @pytest.mark.parametrize("shared", [0, 3])

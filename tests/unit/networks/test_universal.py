@@ -264,6 +264,19 @@ def test_what_stands_in_invalid_pixels_does_not_matter(net, rubbish):
     torch.testing.assert_close(results[0], results[1], **TIGHT)
 
 
+@pytest.mark.filterwarnings("error")
+def test_detail_of_a_single_band_that_pan_does_not_have_is_no_reason_to_warn(net):
+    rng = torch.Generator().manual_seed(7)
+    land = torch.nn.functional.interpolate(torch.rand(1, 2, 80, 80, generator=rng, dtype=F64), scale_factor=2) + 0.5
+    ms = physical.degrade(land[:, :1] + 0.7 * land[:, 1:], [0.3], 4, (1.5, 1.5))
+    sensor = replace(scene().sensor, bands=(replace(scene().sensor.bands[0], mtf_nyquist=0.3),))
+    of = array_scene(land[:, :1], ms, sensor=sensor, phase=(1.5, 1.5), full_scale=1.0)
+    ready = net.prepare(of, torch.Generator().manual_seed(0))
+    assert isinstance(ready, Universal)
+    assert ready.look is not None
+    assert abs(float(ready.look.mismatch)) < 0.1
+
+
 def test_an_mtf_that_cannot_be_right_is_told_and_not_believed(net):
     """MS that was only picked out of the land, without any optics, is far sharper than the MTF that is told."""
     rng = torch.Generator().manual_seed(7)

@@ -19,7 +19,9 @@ from panloom.errors import MethodError, OptionError, OutputError, PanloomError, 
 from panloom.networks import SourceStatistics
 from panloom.run._scenes import FEWEST, Scaled, Several
 from panloom.run.adapt import adapt_to
+from panloom.run.evaluate import evaluate
 from panloom.run.fuse import fuse
+from panloom.run.reading import Reading
 from panloom.run.resolve import options_of, resolve
 from panloom.run.sharpen import sharpen
 from panloom.scene import Reader, describe, open_scene
@@ -109,6 +111,14 @@ def test_the_file_is_the_method_on_its_scene_and_its_card_tells(pair, tmp_path):
     np.testing.assert_allclose(scaled, fused, rtol=1e-4)
 
 
+def test_a_score_of_the_file_is_that_of_the_adapter_on_its_scene(pair, tmp_path):
+    file = adapt_to("pnn.x+refit", *pair, out=tmp_path, options={"gate": 9}).file
+    recorded, _ = Reading().read(str(pair[0]), [str(pair[1])])
+    found = evaluate(recorded, [file, "pnn.x+refit"], protocol="full", options={"gate": 9})
+    made, fitted = (score.values["hqnr-physical"] for score in found.scores)
+    assert made == pytest.approx(fitted, rel=1e-4)
+
+
 def test_it_has_a_name_where_weights_are_looked_for(pair, folder):
     adapt_to("pnn.x+swift", *pair, out=folder, options={"gate": 9, "epochs": 1}, tag="mine")
     assert "pnn.mine" in weights.names()
@@ -131,6 +141,8 @@ def test_a_refused_fit_is_saved_frozen_and_said(pair, tmp_path, caplog):
     assert card.adapted is not None
     assert card.adapted.decision in ("frozen", "direct")
     assert "more than 0" in card.adapted.reason
+    report = sharpen(*pair, tmp_path / "b.tif", method=str(tmp_path / "out" / "pnn.x-refit.safetensors"))
+    assert any("the gate refused the fit" in text for text in report.warnings)
 
 
 def test_what_is_there_is_kept(pair, tmp_path):
