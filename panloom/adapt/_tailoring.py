@@ -45,7 +45,7 @@ LOSSES: Mapping[Losses, Weights] = {
 #: Tiles of 128 x 128 MS pixels that are looked at, and patches of each kind in them that are learned from.
 TILES, PATCHES = 4, 4
 
-#: The error that may be left on held-back pixels for a fit to be used: of 198 fits to virtual scenes of training images,
+#: The error that may be left on held-back pixels for a fit to be used. Of 198 fits to virtual scenes of training images
 #: 123 were taken, one of them wrongly; .95 let seven wrong ones pass, which made 1.5 of the error on the mean.
 GATE = 0.9
 
