@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-BENCHMARKS = str(ROOT / "benchmarks")
+BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
 
 
 def module(name: str) -> ModuleType:
