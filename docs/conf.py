@@ -38,7 +38,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"'[\w ]+'"),  # the shape in Float[Tensor, "b C H W"]
     (r"py:.*", r"panloom(\.\w+)*\._\w+(\.\w+)*"),  # private parts that public signatures mention
     # Private parts again, named without module where inherited.
-    (r"py:.*", r"(Form|Equalised|Substitution|Preset|Losses|Tailored|Body)"),
+    (r"py:.*", r"(Form|Equalised|Substitution|Preset|Losses|Tailored|Body|Decision)"),
     (r"py:.*", r"panloom\.(run\.fuse\.Array|registry\.Class)"),  # type variables: what goes in comes out
 ]
 
