@@ -49,7 +49,7 @@ class Settings:
     tiles: int
     patches: int
     renormalise: bool
-    direct: bool = True
+    direct: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,10 +235,10 @@ def _solve(
     low = [one for one in found if one is not None]
     below = replace(columns, base=columns.base.below(low))
     made = [(one, *below.make(one.pair)) for one in low]
-    parts = [pixels(x, one.pair.valid[0, 0]) for one, x, _ in made]
-    if not sum(x.shape[2] for x in parts):
+    known = [pixels(x, one.pair.valid[0, 0]) for one, x, _ in made]
+    if not sum(x.shape[2] for x in known):
         raise NoFitError("it is too small, or holds too few valid pixels, to be degraded once more")
-    every = torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+    every = torch.cat(known, 2) if len(known) > 1 else known[0]
     learned = columns.learned(made[0][1])
     scaling = Scaling.of(every, learned)
     # What is not finite in one pixel makes the mean so.

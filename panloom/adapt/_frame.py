@@ -26,7 +26,6 @@ FEWEST = 32
 #: one, the network as it is, without that.
 Decision = Literal["adapted", "frozen", "direct"]
 
-
 #: What keeps a ratio of errors finite where there is none.
 TINY = 1e-200
 

@@ -52,7 +52,7 @@ class Settings:
     weights: Weights
     gate: float
     renormalise: bool
-    direct: bool = True
+    direct: bool
 
 
 class Step(NamedTuple):

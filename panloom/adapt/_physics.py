@@ -14,7 +14,7 @@ from panloom.types import Grid, Sensor
 #: Share of the mean of PAN below which its low pass is not let as a denominator: noise in dark places is not blown up.
 FLOOR = 0.5
 
-
+#: All rows and columns of a tile.
 EVERYWHERE = (slice(None), slice(None))
 
 

@@ -89,9 +89,9 @@ class _FitToScene:
         """
         return told(self.fitted.report)
 
-    def settings(self, ridge: float | None, *, renormalise: bool) -> Settings:
+    def settings(self, ridge: float | None, *, renormalise: bool, direct: bool = True) -> Settings:
         """For `fit`."""
-        return Settings(ridge, self.kappa, self.physics, self.gate, self.tiles, self.patches, renormalise)
+        return Settings(ridge, self.kappa, self.physics, self.gate, self.tiles, self.patches, renormalise, direct)
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
@@ -126,7 +126,7 @@ class Refit(_FitToScene):
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Refit:
         """The network fitted to a scene; it reads at most 12 times `tiles` tiles of it."""
-        settings = replace(self.settings(self.ridge, renormalise=self.renormalise), direct=self.direct)
+        settings = self.settings(self.ridge, renormalise=self.renormalise, direct=self.direct)
         return replace(self, ready=fit(self.network.prepare(scene, rng), scene, settings, rng))
 
     def learned(self, scene: SceneLike) -> Learned:

@@ -12,19 +12,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from panloom.adapt import Report
-from panloom.compute import Policy, Tuned, torch_threads
+from panloom.adapt import Report, statistics
+from panloom.compute import Policy, Tuned
 from panloom.data.pairs import Recorded
 from panloom.data.scenes import recorded
-from panloom.errors import MethodError, OptionError, PanloomError
+from panloom.errors import MethodError, OptionError
 from panloom.networks import Network
 from panloom.pair import Fuser
 from panloom.run._conclusions import Role, conclusions, used_role, verdict
 from panloom.run._fits import beyond_training, check_fits, fit_of
 from panloom.run._json import to_json
 from panloom.run._power import frequencies, radial_power, squares
-from panloom.run.evaluate import Evaluation, Judge, Picture, Score, Told, gathered, notes_on, picture
-from panloom.run.fuse import whole
+from panloom.run.evaluate import Evaluation, Judge, Picture, Score, Told, gathered, notes_on, picture, scored
 from panloom.run.preview import choose
 from panloom.run.protocol import CHOICES, Problem, problems
 from panloom.run.resolve import parse, resolve
@@ -310,19 +309,12 @@ def _evaluated(
 
 def _scored(judge: Judge, row: _Contender, policy: Policy, seed: int) -> tuple[Float[Tensor, "1 C H W"] | None, Score]:
     """The image of a row in DN, and its score; seconds count what is done on this problem."""
-    problem, began = judge.problem, time.perf_counter()
-    try:
-        ready = row.ready if problem.protocol == "full" else _again(row, problem, seed)
-        image = whole(problem.scene, ready, policy)[None].double() * problem.full_scale
-        seconds = time.perf_counter() - began
-        with torch_threads(policy.threads):
-            values, bands = judge.score(image)
-    except PanloomError as error:
-        return None, Score(
-            row.name, problem.protocol, {}, {}, time.perf_counter() - began, " ".join(str(error).split())
-        )
-    notes = _fit_notes(problem, row, ready)
-    return image, Score(row.name, problem.protocol, values, bands, round(seconds, 4), notes=notes)
+
+    def made() -> tuple[Fuser, Sequence[str]]:
+        ready = row.ready if judge.problem.protocol == "full" else _again(row, judge.problem, seed)
+        return ready, _fit_notes(judge.problem, row, ready)
+
+    return scored(judge, row.name, made, policy)
 
 
 def _again(row: _Contender, problem: Problem, seed: int) -> Fuser:
@@ -377,15 +369,10 @@ def _values(scene: Scene, network: Network, report: Report) -> Values | None:
     """Means and deviations of the tiles that were looked at, beside those of the training data."""
     ratio = scene.grid.ratio
     pairs = [scene.read(Tile(0, place, place.cells(ratio).clipped(*scene.grid.cells))) for place in report.places]
-    if not pairs:
+    known, source = statistics(pairs) if pairs else None, network.source
+    if known is None:
         return None
-    ms = torch.cat([pair.ms.transpose(0, 1)[:, pair.whole_cells[:, 0]] for pair in pairs], 1).double()
-    pan = torch.cat([pair.pan[pair.valid] for pair in pairs]).double()
-    if not (ms.shape[1] and len(pan)):
-        return None
-    mean, std = ms.mean(1).tolist(), ms.std(1, correction=0).tolist()
-    here = ((*mean, float(pan.mean())), (*std, float(pan.std(correction=0))))
-    source = network.source
+    here = ((*known.mean.tolist(), known.pan_mean), (*known.std.tolist(), known.pan_std))
     there = None if source is None else ((*source.mean, source.pan_mean), (*source.std, source.pan_std))
     return Values(there, here)
 

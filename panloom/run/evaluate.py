@@ -16,7 +16,7 @@ from panloom.compute import Policy, torch_threads
 from panloom.data.pairs import Recorded
 from panloom.errors import MethodError, OptionError, PanloomError, unknown
 from panloom.metrics import Form, FullScene, Metric, in_digital_numbers, variant
-from panloom.pair import Pair
+from panloom.pair import Fuser, Pair
 from panloom.run._fits import beyond_training, check_fits, fit_in_words
 from panloom.run._json import to_json
 from panloom.run.fuse import whole
@@ -261,11 +261,31 @@ def _score(
     judge: Judge, name: str, options: Mapping[str, object], policy: Policy, seed: int
 ) -> tuple[Float[Tensor, "1 C H W"] | None, Score]:
     """The fused image in DN, and its score."""
-    problem, began = judge.problem, time.perf_counter()
-    try:
+
+    def made() -> tuple[Fuser, Sequence[str]]:
+        problem = judge.problem
         fuser = check_fits(resolve(name, options), name, problem.scene, problem.full_scale)
         notes = [note for notes in beyond_training(fuser, name, problem.scene) for note in notes]
         fuser = fuser.prepare(problem.scene, torch.Generator().manual_seed(seed))
+        return fuser, notes + fit_in_words(fuser)
+
+    return scored(judge, name, made, policy)
+
+
+def scored(
+    judge: Judge, name: str, made: Callable[[], tuple[Fuser, Sequence[str]]], policy: Policy
+) -> tuple[Float[Tensor, "1 C H W"] | None, Score]:
+    """The image that a method makes of a problem in DN, and its score; None and the error where it makes none.
+
+    Args:
+        judge: of the problem.
+        name: of the row.
+        made: gives the method, ready for the scene, and what is to be said of it; its time counts.
+        policy: device and threads.
+    """
+    problem, began = judge.problem, time.perf_counter()
+    try:
+        fuser, notes = made()
         image = whole(problem.scene, fuser, policy)[None].double() * problem.full_scale
         seconds = time.perf_counter() - began
         with torch_threads(policy.threads):
@@ -273,8 +293,7 @@ def _score(
     except PanloomError as error:
         text = " ".join(str(error).split())
         return None, Score(name, problem.protocol, {}, {}, time.perf_counter() - began, text)
-    said = tuple(notes + fit_in_words(fuser))
-    return image, Score(name, problem.protocol, values, bands, round(seconds, 4), notes=said)
+    return image, Score(name, problem.protocol, values, bands, round(seconds, 4), notes=tuple(notes))
 
 
 @dataclass(frozen=True)
