@@ -109,7 +109,7 @@ def score(data: Path, file: Path, sensor: str, count: int, *, held_out: bool) ->
             if missing:
                 direct = ergas(prepared(host, {}, scene), scene, example)
                 # Behind the bridge, and the same whatever the adapter is.
-                frozen = ergas(prepared(f"{host}+refit", {"gate": 0.0, "direct": False}, scene), scene, example)
+                frozen = ergas(prepared(f"{host}+refit", {"gate": 0.0, "renormalise": "always"}, scene), scene, example)
                 base = {"scene": number_, "host": host, "direct": direct, "frozen": frozen}
                 found += [base | adapted(host, name, scene, example) for name in missing]
                 file.write_text(json.dumps(found))

@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+#: What is used of a network that was fitted to a scene: the adapted network, or the frozen one.
+Decision = Literal["adapted", "frozen"]
+
 
 @dataclass(frozen=True, slots=True)
 class Band:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -12,14 +11,12 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from panloom.adapt import _physics
-from panloom.adapt._bridge import Bridge
-from panloom.adapt._frame import Decision
+from panloom.adapt._base import Base
 from panloom.adapt._head import taps, taps_seen
 from panloom.adapt._physics import EVERYWHERE
 from panloom.adapt._ridge import Products, Roles, checkerboard
 from panloom.adapt._sample import Lowered, band_gains, mean_gain
 from panloom.compute import cut
-from panloom.networks import Network
 from panloom.optics import physical
 from panloom.pair import Pair
 from panloom.tiling import blocks
@@ -36,66 +33,6 @@ SHALLOW = 4
 
 #: Share of the mean deviation of a network's features that each counts for at least: dead ones are not blown up.
 DEAD = 0.05
-
-
-@dataclass(frozen=True)
-class Base:
-    """What is refitted: a frozen network behind its radiometric bridge, or EXP.
-
-    Attributes:
-        network: frozen; None: EXP.
-        bridge: None: the network sees the scene's own values.
-    """
-
-    network: Network | None
-    bridge: Bridge | None
-
-    def features(self, pair: Pair) -> Float[Tensor, "n F Hf Wf"] | None:
-        """Those of the network."""
-        return None if self.network is None else self.network.features(self.seen(pair))
-
-    def image(self, features: Float[Tensor, "n F Hf Wf"] | None, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """The frozen output, in the values of the scene."""
-        if self.network is None or features is None:
-            return pair.exp
-        return self.to_scene(self.network.head(features, self.seen(pair)))
-
-    def to_scene(self, fused: Float[Tensor, "b C H W"]) -> Float[Tensor, "b C H W"]:
-        """What the network made, in the values of the scene."""
-        return fused if self.bridge is None else self.bridge.to_scene(fused)
-
-    def seen(self, pair: Pair) -> Pair:
-        """What the network sees of a pair."""
-        return pair if self.bridge is None else self.bridge.to_source(pair)
-
-    def used(self, decision: Decision) -> Base:
-        """The same without its bridge where that is the decision."""
-        return replace(self, bridge=None) if decision == "direct" else self
-
-    @property
-    def quick(self) -> Base:
-        """The same with layers on channels that lie side by side, which is how they are fastest."""
-        network = copy.deepcopy(self.network)
-        return self if network is None else replace(self, network=network.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]  torch's stub lacks it
-
-    def below(self, low: Sequence[Lowered]) -> Base:
-        """The same for tiles that were degraded once more: a network that knows its scene is told of theirs.
-
-        How sharp and how noisy images are, and how PAN and bands go together, is not the same there.
-        """
-        if self.network is None or not low:
-            return self
-        return replace(self, network=self.network.informed([self.seen(one.pair) for one in low]))
-
-    @property
-    def halo(self) -> int:
-        """MS pixels that features and head look at, with one more for 3 x 3 neighbours."""
-        return 0 if self.network is None else self.network.traits.halo + 1
-
-    @property
-    def multiple(self) -> int:
-        """MS pixels that sides must be a multiple of."""
-        return 1 if self.network is None else self.network.traits.multiple
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import time
-import warnings
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.adapt import _frame, _physics
+from panloom.adapt._base import Base
 from panloom.adapt._bridge import Bridge
-from panloom.adapt._equations import Base, Columns, Scaling, patches, pixels, spectral, wald_folds
-from panloom.adapt._frame import FEWEST, NoFitError, Verdict, constant, every_band, look, over, refused
+from panloom.adapt._equations import Columns, Scaling, patches, pixels, spectral, wald_folds
+from panloom.adapt._frame import FEWEST, NoFitError, Options, Sample, framed
 from panloom.adapt._head import Kernel, Mix, merged
 from panloom.adapt._learned import taken
 from panloom.adapt._ridge import Products, Roles, solve, validate
-from panloom.adapt._sample import Lowered, lowered, places, statistics, tiles
+from panloom.adapt._sample import statistics, tiles
 from panloom.compute import cut
-from panloom.errors import PanloomWarning
+from panloom.errors import OptionError
 from panloom.networks import Network
 from panloom.pair import Pair, SceneLike
 from panloom.types import Window
@@ -40,16 +41,26 @@ PROBE = 8
 
 @dataclass(frozen=True)
 class Settings:
-    """Constants of the fit; see `panloom.adapt.refit.Refit`."""
+    """Constants of the fit; see `panloom.adapt.refit.Refit`.
+
+    Raises:
+        OptionError: one of them makes no sense.
+    """
 
     ridge: float | None
     kappa: float
     physics: float
-    gate: float
-    tiles: int
     patches: int
-    renormalise: bool
-    direct: bool
+
+    def __post_init__(self) -> None:
+        # Without a ridge the equations of a small scene have many solutions.
+        ridges = (self.physics,) if self.ridge is None else (self.ridge, self.physics)
+        if self.patches < 1 or not 0 <= self.kappa < math.inf or not all(0 < one < math.inf for one in ridges):
+            raise OptionError(
+                "a refit needs 1 patch or more, a kappa of 0 or more and ridges above 0; given: patches "
+                f"{self.patches}, kappa {self.kappa:g}, physics {self.physics:g}, ridge "
+                f"{'chosen' if self.ridge is None else format(self.ridge, 'g')}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +73,9 @@ class Report(_frame.Report):
         merged: the fit is part of the network's own head.
     """
 
-    ridge: float | None
-    equations: tuple[int, int]
-    merged: bool
+    ridge: float | None = None
+    equations: tuple[int, int] = (0, 0)
+    merged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +99,12 @@ class Fitted:
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
         base = self.columns.base
-        if self.kernel is None and base.network is not None:
-            fused = base.to_scene(base.network(base.seen(pair)))
+        if self.kernel is None:
+            fused = base.fused(pair)
         else:
             features = base.features(pair)
             fused = base.image(features, pair)
-            if self.kernel is not None and features is not None:
+            if features is not None:
                 fused = fused + self.kernel(features, pair)
         if self.mix is None:
             return fused.clone() if fused is pair.exp else fused
@@ -108,49 +119,25 @@ class _Solution:
 
     kernel: Tensor | None
     mix: Mix
+    pan_mean: float
+    probe: Pair
     ridge: float | None
     left: float
-    bridged: float | None
     equations: tuple[int, int]
 
 
 @torch.no_grad()
-def fit(network: Network | None, scene: SceneLike, settings: Settings, rng: Generator) -> Fitted:
+def fit(network: Network | None, scene: SceneLike, options: Options, settings: Settings, rng: Generator) -> Fitted:
     """A network (None: EXP) fitted to a scene; where that is not possible, frozen, with a warning that says why.
 
     `network` is ready for the scene and is not changed.
     """
-    began = time.perf_counter()
-    sample = tiles(scene, settings.tiles, rng)
-    columns = Columns(Base(network, None), scene.sensor, 0.0)
-    varies, solution, verdict = every_band(scene.sensor), None, Verdict()
-    try:
-        known = look(network, scene.sensor, sample, renormalise=settings.renormalise)
-        varies = known.varies
-        columns = Columns(Base(network, known.bridge), scene.sensor, known.statistics.pan_mean)
-        solution = _solve(columns, sample, known.variance, settings, rng)
-    except NoFitError as stop:
-        verdict = Verdict(reason=refused(stop))
-        warnings.warn(verdict.reason, PanloomWarning, stacklevel=3)
-    if solution is not None:
-        verdict = Verdict.of(solution.left, solution.bridged, settings.gate)
-    columns = replace(columns, base=columns.base.used(verdict.decision))
-    report = Report(
-        decision=verdict.decision,
-        reason=verdict.reason,
-        ridge=solution and solution.ridge,
-        validated=verdict.validated,
-        bridged=verdict.bridged,
-        gate=settings.gate,
-        equations=solution.equations if solution else (0, 0),
-        places=places(sample),
-        renormalised=columns.base.bridge is not None,
-        merged=False,
-        unfitted=constant(scene.sensor, varies),
-        seconds=0.0,
-    )
-    fitted, inside = _fitted(columns, None if verdict.reason else solution, scene, sample)
-    return replace(fitted, report=replace(report, merged=inside, seconds=time.perf_counter() - began))
+    done = framed(network, scene, options, partial(_solve, settings=settings, rng=rng), Report, rng)
+    made, report = done.made, done.report
+    if made is not None:
+        report = replace(report, ridge=made.ridge, equations=made.equations)
+    fitted, inside = _fitted(done.base, done.used, scene)
+    return replace(fitted, report=replace(report, merged=inside, seconds=done.seconds))
 
 
 def kept(fitted: Fitted, scene: SceneLike) -> dict[str, Tensor]:
@@ -226,19 +213,14 @@ def _rescaled(fitted: Fitted, before: Float[Tensor, " C"], scene: SceneLike) -> 
     )
 
 
-def _solve(
-    columns: Columns, sample: Sequence[Pair], variance: Float[Tensor, " C"], settings: Settings, rng: Generator
-) -> _Solution:
+def _solve(sample: Sample, settings: Settings, rng: Generator) -> _Solution:
     """The weights of a scene."""
-    columns = replace(columns, base=columns.base.quick)
-    found = [lowered(tile, columns.sensor, columns.base.multiple) for tile in sample]
-    low = [one for one in found if one is not None]
-    below = replace(columns, base=columns.base.below(low))
-    made = [(one, *below.make(one.pair)) for one in low]
-    known = [pixels(x, one.pair.valid[0, 0]) for one, x, _ in made]
-    if not sum(x.shape[2] for x in known):
-        raise NoFitError("it is too small, or holds too few valid pixels, to be degraded once more")
-    every = torch.cat(known, 2) if len(known) > 1 else known[0]
+    known, base = sample.known, sample.base.quick
+    columns = Columns(base, sample.scene.sensor, known.statistics.pan_mean)
+    below = replace(columns, base=base.below(sample.low))
+    made = [(one, *below.make(one.pair)) for one in sample.low]
+    valid = [pixels(x, one.pair.valid[0, 0]) for one, x, _ in made]
+    every = torch.cat(valid, 2) if len(valid) > 1 else valid[0]
     learned = columns.learned(made[0][1])
     scaling = Scaling.of(every, learned)
     # What is not finite in one pixel makes the mean so.
@@ -248,29 +230,23 @@ def _solve(
     if min(fold.count for fold in folds) < FEWEST:
         counts = " and ".join(str(fold.count) for fold in folds)
         raise NoFitError(f"{counts} pixels for the two halves of the validation, less than {FEWEST}")
-    parts = [
-        spectral(columns, *patch, scaling) for patch in patches(sample, settings.patches, columns.base.multiple, rng)
-    ]
+    found = patches(sample.tiles, settings.patches, base.multiple, rng)
+    parts = [spectral(columns, *patch, scaling) for patch in found]
     seen = sum(parts[1:], parts[0]) if parts else Products(torch.zeros_like(folds[0].gram), 0)
     roles = columns.roles(len(every), every.shape[1])
-    weights, ridge, ratio = _weights(
-        folds, settings.kappa * seen.mean, roles, _ridges(roles, learned, settings), variance
+    weights, ridge, left = _weights(
+        folds, settings.kappa * seen.mean, roles, _ridges(roles, learned, settings), known.variance
     )
-    equations = (folds[0].count + folds[1].count, seen.count)
-    kernel, mix = _unscaled(weights * (variance > 0)[:, None], scaling, roles, learned)
-    chosen = _choices(settings)[ridge] if learned else None
-    bridged = _bridged(columns.base, [(one, image) for one, _, image in made], variance) if settings.direct else None
-    return _Solution(kernel, mix, chosen, ratio, bridged, equations)
-
-
-def _bridged(base: Base, made: Sequence[tuple[Lowered, Tensor]], variance: Float[Tensor, " C"]) -> float | None:
-    """The error of frozen outputs over that of the network without its bridge; None where it has none."""
-    direct = base.used("direct")
-    if direct.bridge is base.bridge:
-        return None
-    before = sum(one.squared(image, variance) for one, image in made)
-    plain = sum(one.squared(direct.image(direct.features(one.pair), one.pair), variance) for one, _ in made)
-    return over(before, plain)
+    kernel, mix = _unscaled(weights * (known.variance > 0)[:, None], scaling, roles, learned)
+    return _Solution(
+        kernel=kernel,
+        mix=mix,
+        pan_mean=columns.pan_mean,
+        probe=_probe(sample.tiles[0], base.multiple),
+        ridge=_choices(settings)[ridge] if learned else None,
+        left=left,
+        equations=(folds[0].count + folds[1].count, seen.count),
+    )
 
 
 def _choices(settings: Settings) -> tuple[float, ...]:
@@ -323,11 +299,10 @@ def _halo(columns: Columns, mix: Mix | None, scene: SceneLike) -> int:
     return 0 if columns.base.network is None else columns.base.network.traits.halo
 
 
-def _fitted(
-    columns: Columns, solution: _Solution | None, scene: SceneLike, sample: Sequence[Pair]
-) -> tuple[Fitted, bool]:
+def _fitted(base: Base, solution: _Solution | None, scene: SceneLike) -> tuple[Fitted, bool]:
     """The fuser; the convolution goes into the network's own head where that ends in one, which is told."""
-    network, mix = columns.base.network, None if solution is None else solution.mix
+    columns = Columns(base, scene.sensor, 0.0 if solution is None else solution.pan_mean)
+    network, mix = base.network, None if solution is None else solution.mix
     halo = _halo(columns, mix, scene)
     if solution is None:
         return Fitted(columns, None, None, halo), False
@@ -335,12 +310,12 @@ def _fitted(
     fitted = Fitted(columns, kernel, mix, halo)
     if network is None or solution.kernel is None or solution.kernel.ndim != 4:
         return fitted, False
-    bridge, probe = columns.base.bridge, columns.base.seen(_probe(sample[0], columns.base.multiple))
+    bridge, probe = base.bridge, base.seen(solution.probe)
     inside = solution.kernel if bridge is None else bridge.gain[:, None, None, None] * solution.kernel
     changed = merged(network, inside, probe)
     if changed is None:
         return fitted, False
-    base = replace(columns.base, network=changed)
+    base = replace(base, network=changed)
     return replace(fitted, columns=replace(columns, base=base), kernel=None), True
 
 

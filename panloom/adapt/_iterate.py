@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,20 +14,20 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from panloom.adapt import _frame
+from panloom.adapt._base import Base
 from panloom.adapt._bridge import Bridge
-from panloom.adapt._equations import Base
-from panloom.adapt._frame import FEWEST, Known, NoFitError, Verdict
+from panloom.adapt._frame import FEWEST, Known, NoFitError, Options, Sample, framed
 from panloom.adapt._learned import taken
 from panloom.adapt._module import Moments, Tailor
-from panloom.adapt._patches import SIDE, Cutter, Patch, batched, head_reach, held_back
-from panloom.adapt._sample import Lowered, lowered, places, tiles
+from panloom.adapt._patches import SIDE, Cutter, Patch, batched, head_reach
+from panloom.adapt._sample import Lowered
 from panloom.adapt._selection import Candidate, Selection, candidates, chosen
 from panloom.adapt._terms import Low, Measure, Sum, Weights, weighted
 from panloom.compute import cut
-from panloom.errors import MethodError, PanloomWarning
+from panloom.errors import MethodError
 from panloom.networks import Network
 from panloom.pair import Pair, SceneLike
-from panloom.types import Sensor, Window
+from panloom.types import Window
 
 #: Decay of the means of slopes and of their squares in Adam, and the share of the rate that is left at the end.
 BETAS, LAST = (0.9, 0.99), 0.1
@@ -46,13 +45,9 @@ class Settings:
 
     steps: int
     rate: float
-    tiles: int
     patches: int
     selection: Selection
     weights: Weights
-    gate: float
-    renormalise: bool
-    direct: bool
 
 
 class Step(NamedTuple):
@@ -131,11 +126,13 @@ class Made(NamedTuple):
     Attributes:
         moments: of the features in the patches.
         known: of the scene.
+        bridge: through which the network sees it; None: as it is.
         rng: what weights are drawn from.
     """
 
     moments: Moments
     known: Known
+    bridge: Bridge | None
     rng: Generator
 
 
@@ -143,42 +140,20 @@ Maker = Callable[[Made], Tailor]
 
 
 @torch.no_grad()
-def tailored(network: Network, scene: SceneLike, make: Maker, settings: Settings, rng: Generator) -> Tailored:
+def tailored(
+    network: Network, scene: SceneLike, make: Maker, options: Options, settings: Settings, rng: Generator
+) -> Tailored:
     """A network tailored to a scene; where that is not possible, frozen, with a warning that says why.
 
     `network` is ready for the scene and is not changed.
     """
-    began = time.perf_counter()
-    sample = tiles(scene, settings.tiles, rng)
-    varies, fit, verdict = _frame.every_band(scene.sensor), None, Verdict()
-    base = Base(network, None)
-    try:
-        known = _frame.look(network, scene.sensor, sample, renormalise=settings.renormalise)
-        varies, base = known.varies, Base(network, known.bridge)
-        fit = _fit(base, known, sample, scene.sensor, make, settings, rng)
-    except NoFitError as stop:
-        verdict = Verdict(reason=_frame.refused(stop))
-        warnings.warn(verdict.reason, PanloomWarning, stacklevel=3)
-    if fit is not None:
-        verdict = Verdict.of(fit.left, fit.bridged, settings.gate)
-    base = base.used(verdict.decision)
-    report = Report(
-        decision=verdict.decision,
-        reason=verdict.reason,
-        validated=verdict.validated,
-        bridged=verdict.bridged,
-        gate=settings.gate,
-        places=places(sample),
-        renormalised=base.bridge is not None,
-        unfitted=_frame.constant(scene.sensor, varies),
-        seconds=0.0,
-    )
-    report = report if fit is None else fit.told(report)
+    done = framed(network, scene, options, partial(_fit, make=make, settings=settings, rng=rng), Report, rng)
+    report = done.report if done.made is None else done.made.told(done.report)
     module, halo = None, network.traits.halo
-    if fit is not None and not verdict.reason:
-        module, halo = fit.module.folded(), halo + _more(fit.module, scene)
-    kept = tuple(k for k, v in enumerate(varies.tolist()) if not v)
-    return Tailored(base, module, kept, halo, replace(report, seconds=time.perf_counter() - began))
+    if done.used is not None:
+        module, halo = done.used.module.folded(), halo + _more(done.used.module, scene)
+    kept = tuple(k for k, band in enumerate(scene.sensor.bands) if band.name in report.unfitted)
+    return Tailored(done.base, module, kept, halo, replace(report, seconds=done.seconds))
 
 
 def _more(module: Tailor, scene: SceneLike) -> int:
@@ -232,7 +207,6 @@ class _Fit:
 
     module: Tailor
     left: float
-    bridged: float | None
     steps: Sequence[Step]
     best: int
     chosen: tuple[_Chosen, _Chosen]
@@ -254,37 +228,31 @@ class _Fit:
 
 
 class _Chosen(NamedTuple):
-    """Patches of one kind, where they lie on the scene's PAN grid, and the same without a bridge, to be judged by."""
+    """Patches of one kind, and where they lie on the scene's PAN grid."""
 
     patches: list[Patch]
     places: tuple[Window, ...]
-    plain: Sequence[Patch] = ()
 
 
-def _fit(
-    base: Base, known: Known, sample: Sequence[Pair], sensor: Sensor, make: Maker, settings: Settings, rng: Generator
-) -> _Fit:
+def _fit(sample: Sample, make: Maker, settings: Settings, rng: Generator) -> _Fit:
     """A module trained on patches of a sample."""
-    values = known.statistics
-    measure = Measure(sensor, values.std, values.pan_std, known.varies)
-    base = base.quick
-    cutter = Cutter(base, measure, settings.weights, _reach(base, sample))
-    full, low = _full(cutter, sample, settings, rng), _low(cutter, sample, settings, rng)
+    known, base = sample.known, sample.base.quick
+    measure = Measure(sample.scene.sensor, known.statistics.std, known.statistics.pan_std, known.varies)
+    cutter = Cutter(base, measure, settings.weights, _reach(base, sample.tiles))
+    below = replace(cutter, base=base.below(sample.low))
+    full, low = _full(cutter, sample.tiles, settings, rng), _low(below, sample.low, settings, rng)
     patches = batched([*full.patches, *low.patches])
     pixels = _counted(full.patches, low.patches)
-    if not all(bool(x.isfinite().all()) for p in patches for x in (p.features, p.image(base, p.features))):
+    if not all(bool(x.isfinite().all()) for p in patches for x in (p.features, p.image(p.features))):
         raise NoFitError("the network's output on it is not finite")
-    before = _error(base, patches, measure, None)
+    before = _error(patches, measure, None)
     if not before > 0:
         raise NoFitError("the network makes no error on what is held back of it")
     moments = Moments.of([patch.features for patch in patches], patches[0].seen.exp.dtype)
-    module = make(Made(moments, known, rng))
-    steps, best = _train(module, base, patches, measure, settings)
-    after = _error(base, patches, measure, module)
-    bridged = None
-    if low.plain:
-        bridged = _frame.over(before, _error(base.used("direct"), batched(low.plain), measure, None))
-    return _Fit(module, math.sqrt(after / before), bridged, steps, best, (full, low), pixels)
+    module = make(Made(moments, known, base.bridge, rng))
+    steps, best = _train(module, patches, measure, settings)
+    after = _error(patches, measure, module)
+    return _Fit(module, math.sqrt(after / before), steps, best, (full, low), pixels)
 
 
 def _reach(base: Base, sample: Sequence[Pair]) -> int:
@@ -293,8 +261,6 @@ def _reach(base: Base, sample: Sequence[Pair]) -> int:
     assert network is not None
     side = -(-(2 * network.traits.halo + 1) // multiple) * multiple
     rows, cols = (n - n % multiple for n in sample[0].ms.shape[-2:])
-    if not (rows and cols):
-        raise NoFitError(f"it has fewer than {multiple} MS pixels along a side")
     window = Window(0, 0, min(side, rows), min(side, cols))
     return head_reach(network, base.seen(cut(sample[0], window)))
 
@@ -305,41 +271,22 @@ def _full(cutter: Cutter, sample: Sequence[Pair], settings: Settings, rng: Gener
         return _Chosen([], ())
     found = _choose(cutter, sample, settings, rng)
     patches = [cutter.full(sample[one.tile], one.window) for one in found]
-    return _Chosen(patches, tuple(_placed(sample[one.tile], one.window, 1) for one in found))
+    places = (one.window.scaled(sample[0].ratio).shifted(*sample[one.tile].origin) for one in found)
+    return _Chosen(patches, tuple(places))
 
 
-def _low(cutter: Cutter, sample: Sequence[Pair], settings: Settings, rng: Generator) -> _Chosen:
+def _low(cutter: Cutter, low: Sequence[Lowered], settings: Settings, rng: Generator) -> _Chosen:
     """Patches of the sample degraded once more; without a Wald term they are there to be judged by."""
-    made = [(tile, lowered(tile, cutter.measure.sensor, cutter.base.multiple)) for tile in sample]
-    known = [(tile, low) for tile, low in made if low is not None]
-    if not known:
-        raise NoFitError("it is too small to be degraded once more")
-    pairs = [low.pair for _, low in known]
-    found = _choose(cutter, pairs, settings, rng)
-    patches = [cutter.low(*_split(known[one.tile][1]), one.window) for one in found]
-    where = tuple(_placed(known[one.tile][0], one.window, pairs[0].ratio) for one in found)
-    if cutter.base.bridge is None or not settings.direct:
-        return _Chosen(patches, where)
-    direct = replace(cutter, base=cutter.base.used("direct"))
-    return _Chosen(patches, where, [direct.low(*_split(known[one.tile][1]), one.window) for one in found])
+    found = _choose(cutter, [one.pair for one in low], settings, rng)
+    patches = [cutter.low(low[one.tile], one.window) for one in found]
+    places = (one.window.scaled(low[0].pair.ratio ** 2).shifted(*low[one.tile].origin) for one in found)
+    return _Chosen(patches, tuple(places))
 
 
 def _choose(cutter: Cutter, pairs: Sequence[Pair], settings: Settings, rng: Generator) -> list[Candidate]:
     # Patches with all that the head looks at around them are of one shape: one batch, one call of every layer.
     inset = cutter.around if cutter.around <= INSET else 0
     return chosen(candidates(pairs, SIDE, cutter.base.multiple, inset), settings.patches, settings.selection, rng)
-
-
-def _split(low: Lowered) -> tuple[Pair, Tensor, Tensor, Tensor]:
-    """A degraded tile with its truth, the pixels to learn from, and those that are held back."""
-    valid = low.pair.valid
-    held = held_back(*valid.shape[-2:]).to(valid.device)
-    return low.pair, low.truth, valid & ~held, valid & held
-
-
-def _placed(tile: Pair, window: Window, factor: int) -> Window:
-    """Where MS pixels of a tile, degraded by `factor`, lie on the scene's PAN grid."""
-    return window.scaled(factor * tile.ratio).shifted(*tile.origin)
 
 
 def _counted(full: Sequence[Patch], low: Sequence[Patch]) -> tuple[int, int, int]:
@@ -357,19 +304,17 @@ def _counted(full: Sequence[Patch], low: Sequence[Patch]) -> tuple[int, int, int
     return sum(p.target.usable for p in full), learn, held
 
 
-def _error(base: Base, patches: Sequence[Patch], measure: Measure, module: Tailor | None) -> float:
+def _error(patches: Sequence[Patch], measure: Measure, module: Tailor | None) -> float:
     """Sum of squared errors of the pixels held back."""
     total = 0.0
     for patch in patches:
         if isinstance(patch.target, Low):
             features = patch.features if module is None else module(patch.features)
-            total += patch.target.squared(patch.image(base, features), measure)
+            total += patch.target.squared(patch.image(features), measure)
     return total
 
 
-def _train(
-    module: Tailor, base: Base, patches: Sequence[Patch], measure: Measure, settings: Settings
-) -> tuple[list[Step], int]:
+def _train(module: Tailor, patches: Sequence[Patch], measure: Measure, settings: Settings) -> tuple[list[Step], int]:
     """Every step sees all patches; the module is left as it was where the loss was least.
 
     Returns:
@@ -384,7 +329,7 @@ def _train(
     best, kept = 0, copy.deepcopy(module.state_dict())
     for k in range(settings.steps + 1):
         with torch.enable_grad():
-            sums = _terms(module, base, patches, entered, measure, settings.weights)
+            sums = _terms(module, patches, entered, measure, settings.weights)
             loss = weighted(sums, settings.weights)
         if not bool(loss.isfinite()):
             raise NoFitError(f"the loss is not finite after {k} steps at learning rate {settings.rate:g}")
@@ -410,7 +355,6 @@ def cosine(part: float) -> float:
 
 def _terms(
     module: Tailor,
-    base: Base,
     patches: Sequence[Patch],
     entered: Sequence[Tensor],
     measure: Measure,
@@ -419,7 +363,7 @@ def _terms(
     """The terms of all patches."""
     sums: dict[str, Sum] = {}
     for patch, inner in zip(patches, entered, strict=True):
-        image = patch.image(base, module.leave(patch.features, inner))
+        image = patch.image(module.leave(patch.features, inner))
         for name, term in patch.target.terms(image, measure, weights).items():
             sums[name] = sums[name] + term if name in sums else term
     return sums

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from panloom import losses
+from panloom.adapt._batch import joined
 from panloom.compute import to_device
 from panloom.data.example import Example
 from panloom.errors import OptionError, PanloomWarning
@@ -75,7 +76,7 @@ class Task:
             ].append(one)
         images = sum(len(one.truth) for alike in sorts.values() for one in alike)
         for alike in sorts.values():
-            batch = _together(alike)
+            batch = joined(alike)
             yield len(batch.truth) / images, Example(to_device(batch.pair, device), batch.truth.to(device))
 
     def _loss(self, network: Network, batch: Example) -> Float[Tensor, ""]:
@@ -88,14 +89,6 @@ class Task:
         if self.loss == "relative":
             return losses.relative(image, truth, exp, valid)
         return (losses.l1 if self.loss == "l1" else losses.mse)(image, truth, valid)
-
-
-def _together(alike: Sequence[Example]) -> Example:
-    """One batch; also of one example it is a copy, which slopes may be kept of, whatever mode it was made in."""
-    pan, ms, exp, valid = (torch.cat([getattr(one.pair, f) for one in alike]) for f in ("pan", "ms", "exp", "valid"))
-    return Example(
-        replace(alike[0].pair, pan=pan, ms=ms, exp=exp, valid=valid), torch.cat([one.truth for one in alike])
-    )
 
 
 @dataclass(frozen=True)

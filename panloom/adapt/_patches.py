@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from panloom.adapt._equations import Base
+from panloom.adapt._base import Base
+from panloom.adapt._batch import joined
 from panloom.adapt._frame import NoFitError
+from panloom.adapt._sample import Lowered
 from panloom.adapt._terms import Full, Low, Measure, Weights
 from panloom.compute import cut
 from panloom.networks import Network
 from panloom.pair import Pair
 from panloom.types import Window
-
-Record = TypeVar("Record")
 
 #: MS pixels along a side of a patch: 64 PAN pixels at ratio 4.
 SIDE = 16
@@ -30,20 +29,22 @@ class Patch:
     """A patch, or several of the same shape.
 
     Attributes:
+        base: the frozen network, told of the scene that the patch is of, and its bridge.
         seen: the patch and as much around it as the head looks at, as the network sees it.
         features: of the network there, as the whole tile has them.
         core: the PAN pixels of the patch in `seen`.
         target: what the fused image is held against.
     """
 
+    base: Base
     seen: Pair
     features: Float[Tensor, "n F Hf Wf"]
     core: Window
     target: Full | Low
 
-    def image(self, base: Base, features: Float[Tensor, "n F Hf Wf"]) -> Float[Tensor, "b C H W"]:
+    def image(self, features: Float[Tensor, "n F Hf Wf"]) -> Float[Tensor, "b C H W"]:
         """What the head makes of changed features, in the values of the scene."""
-        return _image(base, self.seen, features, self.core)
+        return _image(self.base, self.seen, features, self.core)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Cutter:
     """How patches of one scene are cut.
 
     Attributes:
-        base: the frozen network and its bridge.
+        base: the frozen network, told of the scene that is cut, and its bridge.
         measure: of the scene.
         weights: of the terms.
         around: MS pixels around a patch that the head looks at.
@@ -66,14 +67,14 @@ class Cutter:
         """A patch of a tile, at full resolution."""
         seen, features, core = self._made(tile, window)
         frozen = _image(self.base, seen, features, core)
-        return Patch(seen, features, core, Full.of(tile, window, self.measure, self.weights, frozen))
+        return Patch(self.base, seen, features, core, Full.of(tile, window, self.measure, self.weights, frozen))
 
-    def low(
-        self, tile: Pair, truth: Tensor, learn: Bool[Tensor, "1 1 H W"], held: Bool[Tensor, "1 1 H W"], window: Window
-    ) -> Patch:
+    def low(self, tile: Lowered, window: Window) -> Patch:
         """A patch of a tile that was degraded once more."""
-        inside = (..., *window.scaled(tile.ratio).inside(Window(0, 0, 0, 0)))
-        return Patch(*self._made(tile, window), Low(truth[inside], learn[inside], held[inside]))
+        pair, held = tile.pair, held_back(*tile.pair.valid.shape[-2:]).to(tile.pair.valid.device)
+        parts = (tile.truth, pair.valid & ~held, pair.valid & held)
+        inside = (..., *window.scaled(pair.ratio).inside(Window(0, 0, 0, 0)))
+        return Patch(self.base, *self._made(pair, window), Low(*(part[inside] for part in parts)))
 
     def _made(self, tile: Pair, window: Window) -> tuple[Pair, Tensor, Window]:
         base = self.base
@@ -145,18 +146,5 @@ def batched(patches: Sequence[Patch]) -> list[Patch]:
         key = (type(patch.target), patch.core, patch.seen.pan.shape, patch.seen.phase)
         groups.setdefault(key, []).append(patch)
     # Layers and their slopes are twice as fast on channels that lie side by side.
-    joined = [_joined(group) for group in groups.values()]
-    return [replace(p, features=p.features.contiguous(memory_format=torch.channels_last)) for p in joined]
-
-
-def _joined(items: Sequence[Record]) -> Record:
-    """Records of one kind with their tensors one behind the other; all else is that of the first."""
-    first: Any = items[0]
-    return replace(first, **{f.name: _column([getattr(item, f.name) for item in items]) for f in fields(first)})
-
-
-def _column(values: Sequence[object]) -> object:
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    if tensors:
-        return torch.cat(tensors)
-    return _joined(values) if isinstance(values[0], Pair | Full | Low) else values[0]
+    together = [joined(group) for group in groups.values()]
+    return [replace(p, features=p.features.contiguous(memory_format=torch.channels_last)) for p in together]

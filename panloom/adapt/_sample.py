@@ -60,10 +60,17 @@ class Lowered:
     Attributes:
         pair: what is to be fused; its `valid` are the pixels in which result and truth can be compared.
         truth: the MS of the tile.
+        origin: of the tile on the scene's PAN grid.
     """
 
     pair: Pair
     truth: Float[Tensor, "b C h w"]
+    origin: tuple[int, int] = (0, 0)
+
+    @property
+    def count(self) -> int:
+        """Pixels in which result and truth can be compared."""
+        return int(self.pair.valid.sum())
 
     def squared(self, image: Float[Tensor, "b C h w"], variance: Float[Tensor, " C"]) -> float:
         """Sum of squared errors of an image in valid pixels, in shares of the bands' variances; 0: does not count."""
@@ -103,7 +110,7 @@ def lowered(pair: Pair, sensor: Sensor, multiple: int) -> Lowered | None:
         phase=low.phase,
         sensor=sensor,
     )
-    return Lowered(small, low.truth)
+    return Lowered(small, low.truth, pair.origin)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from panloom.adapt._frame import Options, Renormalise
 from panloom.adapt._iterate import Made, Report, Settings, Tailored, kept, restored, tailored
 from panloom.adapt._learned import Learned, told
 from panloom.adapt._module import Tailor
 from panloom.adapt._selection import CHOICES, Selection
 from panloom.adapt._terms import Weights
-from panloom.errors import MethodError, PanloomWarning, unknown
+from panloom.errors import MethodError, OptionError, PanloomWarning, unknown
 from panloom.networks import Network
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
@@ -67,8 +68,8 @@ class Tailoring(ABC):
         tiles: of 128 x 128 MS pixels that are looked at, at most.
         gate: share of the error of the frozen output that may be left on held-back pixels; 0 always keeps the frozen
             output.
-        renormalise: bring the scene to the means and deviations of the training data, where they are known.
-        direct: the network without that may be chosen too, where it has the least error on held-back pixels.
+        renormalise: bring the scene to the means and deviations of the training data, where they are known; auto: if
+            the network errs less then on the scene degraded once more.
         ready: made by `prepare`.
     """
 
@@ -82,8 +83,7 @@ class Tailoring(ABC):
     patches: int = field(default=PATCHES, kw_only=True)
     tiles: int = field(default=TILES, kw_only=True)
     gate: float = field(default=GATE, kw_only=True)
-    renormalise: bool = field(default=True, kw_only=True)
-    direct: bool = field(default=True, kw_only=True)
+    renormalise: Renormalise = field(default="auto", kw_only=True)
     ready: Tailored | None = field(default=None, kw_only=True, metadata={"option": False})
 
     name: ClassVar[str]
@@ -125,29 +125,33 @@ class Tailoring(ABC):
         halo = self.ready.halo if self.ready else traits.halo
         return replace(traits, halo=halo, additive=False, cite=(*traits.cite, self.paper))
 
+    def options(self) -> Options:
+        """For `tailored`.
+
+        Raises:
+            OptionError: one that makes no sense.
+        """
+        return Options(self.tiles, self.gate, self.renormalise)
+
     def settings(self) -> Settings:
         """For `tailored`.
 
         Raises:
-            MethodError: an option that makes no sense.
+            MethodError: an unknown word.
+            OptionError: a number that makes no sense.
         """
         steps = STEPS[known_word("preset", self.preset, STEPS)] if self.steps is None else self.steps
-        if steps < 0 or self.patches < 1 or self.tiles < 1 or not (0 < self.rate < math.inf) or not self.gate >= 0:
-            raise MethodError(
-                f"{self.name} needs 0 steps or more, 1 patch and 1 tile or more, a rate above 0 and a gate of 0 or "
-                f"more; given: steps {steps}, patches {self.patches}, tiles {self.tiles}, rate {self.rate:g}, gate "
-                f"{self.gate:g}"
+        if steps < 0 or self.patches < 1 or not 0 < self.rate < math.inf:
+            raise OptionError(
+                f"{self.name} needs 0 steps or more, 1 patch or more and a rate above 0; given: steps {steps}, patches "
+                f"{self.patches}, rate {self.rate:g}"
             )
         return Settings(
             steps=steps,
             rate=self.rate,
-            tiles=self.tiles,
             patches=self.patches,
             selection=known_word("selection", self.selection, CHOICES),
             weights=self._weights(),
-            gate=self.gate,
-            renormalise=self.renormalise,
-            direct=self.direct,
         )
 
     def _weights(self) -> Weights:
@@ -155,7 +159,7 @@ class Tailoring(ABC):
             return LOSSES[known_word("losses", self.losses, LOSSES)]
         sound = len(self.weights) == 4 and all(0 <= w < math.inf for w in self.weights) and any(self.weights)
         if not sound:
-            raise MethodError(
+            raise OptionError(
                 f"{self.name}'s weights are four numbers of 0 or more, not all 0, of the terms spectral, wald, spatial "
                 f"and consistency; given: {', '.join(f'{w:g}' for w in self.weights)}"
             )
@@ -167,9 +171,10 @@ class Tailoring(ABC):
         """The network with a module trained on a scene; it reads at most 12 times `tiles` tiles of it.
 
         Raises:
-            MethodError: an option that makes no sense.
+            MethodError: an unknown word.
+            OptionError: a number that makes no sense.
         """
-        settings = self.settings()
+        options, settings = self.options(), self.settings()
         if not settings.weights.wald:
             warnings.warn(
                 f"{self.name} without the Wald term: indices without a reference (HQNR) may rise while the true error "
@@ -177,7 +182,8 @@ class Tailoring(ABC):
                 PanloomWarning,
                 stacklevel=2,
             )
-        return replace(self, ready=tailored(self.network.prepare(scene, rng), scene, self.module, settings, rng))
+        network = self.network.prepare(scene, rng)
+        return replace(self, ready=tailored(network, scene, self.module, options, settings, rng))
 
     def learned(self, scene: SceneLike) -> Learned:
         """What `prepare` learned on a scene, or the frozen network.

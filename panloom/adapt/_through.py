@@ -19,11 +19,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from panloom.adapt._equations import Base, Columns, Scaling, seen_through, wald_folds
+from panloom.adapt._base import Base
+from panloom.adapt._equations import Columns, Scaling, seen_through, wald_folds
 from panloom.adapt._fit import CONSTANT, RIDGES
 from panloom.adapt._frame import FEWEST, Known, NoFitError, look
 from panloom.adapt._ridge import Products, solve, validate
 from panloom.adapt._sample import lowered
+from panloom.adapt._sharpness import as_sharp
 from panloom.adapt.refit import KAPPA, PHYSICS
 from panloom.networks.universal import Universal
 from panloom.pair import Pair
@@ -79,7 +81,7 @@ def fitted(network: Universal, pair: Pair, sensor: Sensor, terms: Terms) -> tupl
     assert features is not None
     frozen = base.image(features, pair)
     try:
-        known = look(base.network, sensor, [pair], renormalise=False)
+        known = look(sensor, [pair])
         columns = Columns(base, sensor, known.statistics.pan_mean)
         return frozen, frozen + _solution(columns, pair, features, frozen, known, terms)(features)
     except NoFitError:
@@ -94,7 +96,7 @@ def _solution(
     Raises:
         NoFitError: the pair is too small, holds too little, or its equations have no finite solution.
     """
-    low = lowered(pair, columns.sensor, columns.base.multiple)
+    low = lowered(pair, as_sharp([pair], columns.sensor), columns.base.multiple)
     if low is None or not bool(low.pair.valid.any()):
         raise NoFitError("it is too small, or holds too few valid pixels, to be degraded once more")
     base = columns.base.below([low])

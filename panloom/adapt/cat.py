@@ -105,7 +105,7 @@ class ConditionalTailor(Tailoring):
 
 def condition(made: Made) -> Float[Tensor, " k"]:
     """Means and deviations of MS, PAN and features, of mean square 1; float64."""
-    values, bridge = made.known.statistics, made.known.bridge
+    values, bridge = made.known.statistics, made.bridge
     mean, std, pan = values.mean, values.std, torch.tensor([values.pan_mean, values.pan_std], dtype=torch.float64)
     if bridge is not None:
         mean, std = bridge.gain * mean + bridge.offset, bridge.gain * std

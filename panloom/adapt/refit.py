@@ -22,10 +22,11 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.adapt._fit import Fitted, Report, Settings, fit, kept, restored
+from panloom.adapt._frame import Options, Renormalise
 from panloom.adapt._learned import Learned, told
 from panloom.adapt._random import RandomFeatures
 from panloom.adapt._registry import adapter, free_method
-from panloom.errors import MethodError
+from panloom.errors import MethodError, OptionError
 from panloom.networks import IMAGES, Network
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
@@ -89,9 +90,21 @@ class _FitToScene:
         """
         return told(self.fitted.report)
 
-    def settings(self, ridge: float | None, *, renormalise: bool, direct: bool = True) -> Settings:
-        """For `fit`."""
-        return Settings(ridge, self.kappa, self.physics, self.gate, self.tiles, self.patches, renormalise, direct)
+    def options(self, renormalise: Renormalise) -> Options:
+        """For `fit`.
+
+        Raises:
+            OptionError: one that makes no sense.
+        """
+        return Options(self.tiles, self.gate, renormalise)
+
+    def settings(self, ridge: float | None) -> Settings:
+        """For `fit`.
+
+        Raises:
+            OptionError: one that makes no sense.
+        """
+        return Settings(ridge, self.kappa, self.physics, self.patches)
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
@@ -106,15 +119,14 @@ class Refit(_FitToScene):
     Attributes:
         network: what is fitted; it is not changed.
         ridge: of the network's features, which have a deviation of 1; none: chosen by cross-validation.
-        renormalise: bring the scene to the means and deviations of the training data, where they are known.
-        direct: the network without that may be chosen too, where it has the least error on held-back pixels.
+        renormalise: bring the scene to the means and deviations of the training data, where they are known; auto: if
+            the network errs less then on the scene degraded once more.
     """
 
     network: Network = field(metadata={"option": False})
     ridge: float | None = None
-    renormalise: bool = True
+    renormalise: Renormalise = "auto"
     gate: float = field(default=GATE, kw_only=True)
-    direct: bool = field(default=True, kw_only=True)
 
     @property
     def traits(self) -> Traits:
@@ -125,9 +137,13 @@ class Refit(_FitToScene):
         return replace(own, halo=halo, additive=False)
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Refit:
-        """The network fitted to a scene; it reads at most 12 times `tiles` tiles of it."""
-        settings = self.settings(self.ridge, renormalise=self.renormalise, direct=self.direct)
-        return replace(self, ready=fit(self.network.prepare(scene, rng), scene, settings, rng))
+        """The network fitted to a scene; it reads at most 12 times `tiles` tiles of it.
+
+        Raises:
+            OptionError: an option that makes no sense.
+        """
+        options, settings = self.options(self.renormalise), self.settings(self.ridge)
+        return replace(self, ready=fit(self.network.prepare(scene, rng), scene, options, settings, rng))
 
     def learned(self, scene: SceneLike) -> Learned:
         """What `prepare` fitted to a scene, or the frozen network.
@@ -159,8 +175,12 @@ class Regression(_FitToScene):
         return Traits(halo=self.halo, cite=("panloom",))
 
     def prepare(self, scene: SceneLike, rng: Generator) -> Regression:
-        """The regression of a scene."""
-        return replace(self, ready=fit(None, scene, self.settings(None, renormalise=False), rng))
+        """The regression of a scene.
+
+        Raises:
+            OptionError: an option that makes no sense.
+        """
+        return replace(self, ready=fit(None, scene, self.options("never"), self.settings(None), rng))
 
 
 @free_method("random+refit")
@@ -182,6 +202,13 @@ class RandomRefit(_FitToScene):
         return Traits(halo=self.halo, images=IMAGES, cite=("panloom",))
 
     def prepare(self, scene: SceneLike, rng: Generator) -> RandomRefit:
-        """Layers drawn from `rng`, fitted to a scene."""
+        """Layers drawn from `rng`, fitted to a scene.
+
+        Raises:
+            OptionError: an option that makes no sense.
+        """
+        if self.channels < 1:
+            raise OptionError(f"random+refit needs 1 channel or more; given: {self.channels}")
+        options, settings = self.options("always"), self.settings(self.ridge)
         network = RandomFeatures(len(scene.sensor.bands), self.channels, scene.grid.ratio, rng)
-        return replace(self, ready=fit(network, scene, self.settings(self.ridge, renormalise=True), rng))
+        return replace(self, ready=fit(network, scene, options, settings, rng))

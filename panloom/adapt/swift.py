@@ -14,29 +14,29 @@ truth is known (Wald's protocol), behind a gate.
 
 from __future__ import annotations
 
-import time
-import warnings
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.adapt import _frame
+from panloom.adapt._base import Base
 from panloom.adapt._bridge import Bridge
-from panloom.adapt._equations import Base
-from panloom.adapt._frame import FEWEST, Known, NoFitError, Verdict, constant, every_band, look, over, refused
+from panloom.adapt._frame import FEWEST, Known, NoFitError, Options, Renormalise, Sample, framed
 from panloom.adapt._learned import Learned, taken, told
 from panloom.adapt._manifold import Sampling, Selection
 from panloom.adapt._masked import Curve, Loss, Point, Schedule, Watch
 from panloom.adapt._registry import adapter
-from panloom.adapt._sample import Lowered, lowered, places, tiles
+from panloom.adapt._sample import Lowered
 from panloom.adapt._sensitivity import Grain, Probe, Score
 from panloom.adapt._transfer import SMALLEST, Method, Seconds, Settings, Transferred, Work, transfer
 from panloom.compute import cut
 from panloom.data.example import Example
-from panloom.errors import MethodError, OptionError, PanloomWarning
+from panloom.errors import MethodError, OptionError
 from panloom.networks import Network
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits, Window
@@ -82,8 +82,8 @@ class Report(_frame.Report):
         judged: patches that were held back for the gate.
     """
 
-    work: Work | None
-    judged: int
+    work: Work | None = None
+    judged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +133,7 @@ class Swift:
     epochs: int = 30
     gate: float = GATE
     tiles: int = 4
-    renormalise: bool = True
-    direct: bool = True
+    renormalise: Renormalise = "auto"
     ready: _Ready | None = field(default=None, metadata={"option": False})
 
     @property
@@ -170,8 +169,6 @@ class Swift:
         Raises:
             OptionError: an option out of its range.
         """
-        if self.tiles < 1 or not self.gate >= 0:
-            raise OptionError(f"swift needs 1 tile or more and a gate of 0 or more; given: {self.tiles}, {self.gate:g}")
         return Settings(
             method=self.method,
             share=self.share,
@@ -191,36 +188,9 @@ class Swift:
         Raises:
             OptionError: an option out of its range.
         """
-        began, settings = time.perf_counter(), self.settings
-        base = Base(self.network.prepare(scene, rng), None)
-        sample = tiles(scene, self.tiles, rng)
-        varies, work, judged, verdict = every_band(scene.sensor), None, 0, Verdict()
-        used = base
-        try:
-            known = look(base.network, scene.sensor, sample, renormalise=self.renormalise)
-            varies, used = known.varies, replace(base, bridge=known.bridge)
-            patches = _patches(sample, scene, used)
-            done = _learned(used, patches, settings, rng)
-            work, judged = done.report, len(patches.held)
-            verdict = _judged(used, done, patches if self.direct else replace(patches, plain=[]), known, self.gate)
-            used = used.used(verdict.decision) if verdict.reason else replace(used, network=done.network)
-        except NoFitError as stop:
-            verdict = Verdict(reason=refused(stop))
-            warnings.warn(verdict.reason, PanloomWarning, stacklevel=2)
-        report = Report(
-            decision=verdict.decision,
-            reason=verdict.reason,
-            validated=verdict.validated,
-            bridged=verdict.bridged,
-            gate=self.gate,
-            places=places(sample),
-            renormalised=used.bridge is not None,
-            unfitted=constant(scene.sensor, varies),
-            seconds=time.perf_counter() - began,
-            work=work,
-            judged=judged,
-        )
-        return replace(self, ready=_Ready(used, report))
+        options, settings = Options(self.tiles, self.gate, self.renormalise), self.settings
+        network = self.network.prepare(scene, rng)
+        return replace(self, ready=_swift(network, scene, options, settings, rng))
 
     def learned(self, scene: SceneLike) -> Learned:
         """The network with its new weights, or the frozen one.
@@ -243,10 +213,43 @@ class Swift:
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
-        base = self.fitted.base
-        assert base.network is not None
-        fused = base.network(base.seen(pair))
-        return base.to_scene(fused)
+        return self.fitted.base.fused(pair)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """New weights, what was done for them, and what they leave of the error."""
+
+    network: Network
+    work: Work
+    judged: int
+    left: float
+
+
+@torch.no_grad()
+def _swift(network: Network, scene: SceneLike, options: Options, settings: Settings, rng: Generator) -> _Ready:
+    """A network brought to a scene; where that is not possible, frozen, with a warning that says why."""
+    done = framed(network, scene, options, partial(_fit, settings=settings, rng=rng), Report, rng)
+    made, report = done.made, done.report
+    if made is None:
+        return _Ready(done.base, report)
+    report = replace(report, work=made.work, judged=made.judged)
+    if stopped := made.work.curve.reason:
+        report = replace(report, decision="frozen", reason=stopped)
+    base = replace(done.base, network=made.network) if report.decision == "adapted" else done.base
+    return _Ready(base, replace(report, seconds=done.seconds))
+
+
+def _fit(sample: Sample, settings: Settings, rng: Generator) -> _Fit:
+    """The network of a sample with other weights."""
+    network, below = sample.base.network, sample.base.below(sample.low)
+    assert network is not None
+    patches = _patches(sample, network)
+    done = _learned(below, patches, settings, rng)
+    # It was told of the degraded scene, and is to be told of the scene itself.
+    own = copy.deepcopy(network)
+    own.load_state_dict(done.network.state_dict())
+    return _Fit(own, done.report, len(patches.held), _left(below, done.network, patches, sample.known))
 
 
 @dataclass(frozen=True)
@@ -257,13 +260,11 @@ class _Patches:
         learn: to learn from.
         held: never learned from.
         border: pixels around the part of each that counts.
-        plain: those held back in the values of the scene, where the network sees others.
     """
 
     learn: list[Example]
     held: list[Example]
     border: int
-    plain: list[Example] = field(default_factory=list[Example])
 
     @property
     def count(self) -> int:
@@ -271,21 +272,20 @@ class _Patches:
         return len(self.learn) + len(self.held)
 
 
-def _patches(sample: Sequence[Pair], scene: SceneLike, base: Base) -> _Patches:
+def _patches(sample: Sample, network: Network) -> _Patches:
     """Patches whose parts that count do not overlap, as large as there are enough of.
 
     Raises:
         NoFitError: there are too few.
     """
-    low = [one for tile in sample if (one := lowered(tile, scene.sensor, base.multiple)) is not None]
-    unit = scene.grid.ratio * base.multiple
-    reach = 0 if base.network is None else base.network.traits.halo * scene.grid.ratio
+    ratio = sample.scene.grid.ratio
+    unit, reach = ratio * network.traits.multiple, ratio * network.traits.halo
     border = min(-(-reach // unit), max(BORDER // unit, 1)) * unit
     sides = [max(core - core % unit, unit) for core in CORES]
     best = _Patches([], [], border)
     # A scene that has few patches with all that the network looks at around them gives more with less of it.
     for side, around in dict.fromkeys((side, n) for n in (border, min(border, unit)) for side in sides):
-        found = _cut(low, side, around, base.bridge)
+        found = _cut(sample.low, side, around, sample.base.bridge)
         if found.count > best.count:
             best = found
         if best.count >= PATCHES:
@@ -314,8 +314,6 @@ def _cut(low: Sequence[Lowered], side: int, border: int, bridge: Bridge | None) 
             truth = one.truth[(..., *cells.scaled(ratio).inside(Window(0, 0, 0, 0)))]
             part = found.learn if (number + row + col) % HELD_BACK else found.held
             part.append(_seen(Example(pair, truth), bridge))
-            if part is found.held and bridge is not None:
-                found.plain.append(Example(pair, truth))
     return found
 
 
@@ -341,31 +339,20 @@ def _learned(base: Base, patches: _Patches, settings: Settings, rng: Generator) 
         raise NoFitError(str(stop)) from stop
 
 
-@torch.no_grad()
-def _judged(base: Base, done: Transferred, patches: _Patches, known: Known, gate: float) -> Verdict:
-    """What is used, by errors on held-back patches: of the new weights, the old, and the old without a bridge."""
-    assert base.network is not None
-    before, after = (
-        _squares(net, base.bridge, patches.held, patches.border, known) for net in (base.network, done.network)
-    )
-    bridged = None
-    if patches.plain:
-        plain = _squares(base.network, None, patches.plain, patches.border, known)
-        bridged = over(before, plain)
-    verdict = Verdict.of((after / before) ** 0.5 if before else 1.0, bridged, gate)
-    stopped = done.report.curve.reason
-    if stopped and verdict.decision == "adapted":
-        verdict = replace(verdict, decision="frozen")
-    return replace(verdict, reason=stopped or verdict.reason)
+def _left(below: Base, learned: Network, patches: _Patches, known: Known) -> float:
+    """Error on held-back patches, of the new weights over the old."""
+    assert below.network is not None
+    before, after = (_squares(net, below.bridge, patches, known) for net in (below.network, learned))
+    return (after / before) ** 0.5 if before else 1.0
 
 
-def _squares(network: Network, bridge: Bridge | None, patches: Sequence[Example], border: int, known: Known) -> float:
-    """Sum of squared errors, bands in units of their deviation."""
+def _squares(network: Network, bridge: Bridge | None, patches: _Patches, known: Known) -> float:
+    """Sum of squared errors on held-back patches, bands in units of their deviation."""
     deviation = known.statistics.std * (1.0 if bridge is None else bridge.gain)
     weight = torch.where(known.varies, 1 / torch.where(known.varies, deviation, 1.0), 0.0)[:, None]
     total = 0.0
-    for one in patches:
-        inside = _inner(one.pair.valid, border)[:, 0]
-        error = _inner(network(one.pair) - one.truth, border).transpose(0, 1)[:, inside]
+    for one in patches.held:
+        inside = _inner(one.pair.valid, patches.border)[:, 0]
+        error = _inner(network(one.pair) - one.truth, patches.border).transpose(0, 1)[:, inside]
         total += float((weight.to(error.device) * error.double()).square().sum())
     return total

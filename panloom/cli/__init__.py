@@ -10,6 +10,7 @@ import click
 
 from panloom._version import __version__
 from panloom.cli._adapt import adapt
+from panloom.cli._analyze import analyze
 from panloom.cli._demo import demo
 from panloom.cli._look import cite, info, methods, sensors
 from panloom.cli._score import bench, compare, evaluate
@@ -70,5 +71,20 @@ def _show_warning(message: Warning | str, category: type[Warning], *_place: obje
         logging.getLogger("panloom").warning("%s", message)
 
 
-for _command in (sharpen, batch, adapt, train, evaluate, compare, bench, info, methods, sensors, cite, demo, weights):
+for _command in (
+    sharpen,
+    batch,
+    adapt,
+    train,
+    evaluate,
+    compare,
+    bench,
+    analyze,
+    info,
+    methods,
+    sensors,
+    cite,
+    demo,
+    weights,
+):
     main.add_command(_command)

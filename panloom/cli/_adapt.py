@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from panloom.cli._console import bar, err
+from panloom.cli._explain import EXPLAIN, write_page
 from panloom.cli._words import JSON, QUIET, SCENE, SETTINGS, given_options
 
 
@@ -24,6 +25,7 @@ from panloom.cli._words import JSON, QUIET, SCENE, SETTINGS, given_options
 @SCENE
 @click.option("--threads", type=click.IntRange(1), help="Readers at work; default: one per processor.")
 @click.option("--overwrite", is_flag=True, help="Replace weights of that name.")
+@EXPLAIN
 @JSON
 @QUIET
 def adapt(  # noqa: PLR0913  one for each word of the command line
@@ -34,6 +36,7 @@ def adapt(  # noqa: PLR0913  one for each word of the command line
     tag: str | None,
     threads: int | None,
     overwrite: bool,
+    explain: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -43,9 +46,13 @@ def adapt(  # noqa: PLR0913  one for each word of the command line
     ratio: neighbouring scenes, the other tiles of a mosaic.
     """
     from panloom.run.adapt import adapt_to
+    from panloom.run.preparing import Kept
     from panloom.run.progress import STEPS, progress
 
-    with progress(bar(quiet=quiet or as_json), f"adapt {method}", STEPS) as told:
+    if explain is not None:
+        _check_explain(method, pan, ms, explain)
+    kept, quiet = Kept(), quiet or as_json
+    with progress(bar(quiet=quiet), f"adapt {method}", STEPS) as told:
         done = adapt_to(
             method,
             pan,
@@ -54,6 +61,7 @@ def adapt(  # noqa: PLR0913  one for each word of the command line
             tag=tag,
             threads=threads,
             overwrite=overwrite,
+            prepare=kept,
             progress=told,
             **given_options(),
         )
@@ -63,3 +71,23 @@ def adapt(  # noqa: PLR0913  one for each word of the command line
         for note in done.notes:
             err.print(f"note: {note}")
         err.print(f"{done.file}: use it as --method {done.file}; licence: {done.card.licence_name}")
+    if explain is not None:
+        write_page(pan, ms, explain, method=method, kept=kept, device="cpu", threads=threads, quiet=quiet)
+
+
+def _check_explain(method: str, pan: str, ms: tuple[str, ...], folder: str) -> None:
+    """Refuse a page that cannot be written before anything is adapted.
+
+    Raises:
+        OptionError: several scenes are adapted to.
+        PanloomError: as `panloom.run.explain.check_explain`.
+    """
+    from panloom.errors import OptionError
+    from panloom.run.explain import check_explain
+
+    if not ms:
+        raise OptionError(
+            f"--explain tells of one scene, PAN MS [MS ...], and {pan} stands for all of its scenes together; for a "
+            f"page on one of them: panloom sharpen PAN MS OUTPUT --method {method} --explain {folder}"
+        )
+    check_explain(method, folder)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from panloom.cli._console import bar, err
+from panloom.cli._explain import EXPLAIN, write_page
 from panloom.cli._words import JSON, MACHINE, METHOD, OUTPUT, QUIET, SCENE, List, given_options
 
 if TYPE_CHECKING:
@@ -30,12 +29,7 @@ if TYPE_CHECKING:
 @click.option("--preview", type=click.Path(dir_okay=False), help="Also write a quick-look PNG.")
 @click.option("--preview-bands", type=List(), metavar="R,G,B", help="Bands of the quick look.")
 @click.option("--report", type=click.Path(dir_okay=False), help="Also write the report as JSON.")
-@click.option(
-    "--explain",
-    type=click.Path(),
-    metavar="DIR",
-    help="Also write a page into DIR on what an adapter did to the scene, and whether it helped.",
-)
+@EXPLAIN
 @MACHINE
 @JSON
 @QUIET
@@ -58,6 +52,7 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
     /vsis3/ paths.
     """
     from panloom.run._output import check_apart
+    from panloom.run.preparing import Kept
 
     if report is not None:
         check_apart("report", report, [pan, *ms, output, *([preview] if preview else [])])
@@ -65,9 +60,10 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
         from panloom.run.explain import check_explain
 
         check_explain(given_options()["method"], explain)
-    given = {**given_options(), "overwrite": overwrite, "resume": resume}
+    kept, quiet = Kept(), quiet or as_json
+    given = {**given_options(), "overwrite": overwrite, "resume": resume, "prepare": kept}
     given |= {"preview": preview, "preview_bands": preview_bands}
-    done = _sharpen(pan, ms, output, quiet=quiet or as_json, given=given)
+    done = _sharpen(pan, ms, output, quiet=quiet, given=given)
     if report is not None:
         done.write(report)
     if as_json:
@@ -75,25 +71,8 @@ def sharpen(  # noqa: PLR0913  one for each word of the command line
     elif not quiet:
         _tell(done)
     if explain is not None:
-        _explain(pan, ms, explain, quiet=quiet or as_json)
-
-
-def _explain(pan: str, ms: tuple[str, ...], folder: str, *, quiet: bool) -> None:
-    """Write the page on the adaptation that was just done; it is done again, with the same result."""
-    from panloom.compute import Policy
-    from panloom.run.explain import PAGE, explain_files
-    from panloom.run.progress import STEPS, progress
-    from panloom.run.reading import Reading
-
-    given = given_options()
-    reading = Reading(**{entry.name: given[entry.name] for entry in fields(Reading) if entry.name in given})
-    policy = Policy.in_memory(given["device"], given["threads"])
-    words = {key: given[key] for key in ("method", "options", "seed")}
-    with progress(bar(quiet=quiet), "explain", STEPS) as told:
-        done = explain_files(pan, list(ms), folder, reading=reading, policy=policy, progress=told, **words)
-    if not quiet:
-        err.print(done.verdict)
-        err.print(f"{Path(folder) / PAGE}: open it in a browser")
+        machine = {key: given[key] for key in ("method", "device", "threads")}
+        write_page(pan, ms, explain, kept=kept, quiet=quiet, **machine)
 
 
 def _sharpen(pan: str, ms: tuple[str, ...], output: str, *, quiet: bool, given: Mapping[str, Any]) -> Report:

@@ -50,7 +50,8 @@ def list_(as_json: bool) -> None:
         table = Table("weights", "bands", "ratio", "licence", "trained on")
         for card in cards:
             told = dict(store.facts(card))
-            table.add_row(card.name, told["bands"], told["ratio"], card.licence_name, told.get("trained on", "-"))
+            data = " ".join(card.data.split()) or "-"
+            table.add_row(card.name, told["bands"], told["ratio"], card.licence_name, data)
         out.print(table)
         err.print(f"looked for in {', '.join(map(str, store.folders()))}")
     for fault in faults:

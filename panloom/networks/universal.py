@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -38,6 +38,7 @@ from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
 from panloom.optics import back_projection, physical
 from panloom.optics.moments import Moments, some
+from panloom.optics.octaves import finest_octave
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.tiling import blocks
 from panloom.types import Tile, Traits, Window
@@ -232,7 +233,7 @@ class Universal(Network):
         """The network with the statistics of a scene."""
         ready = super().prepare(scene, rng)
         assert isinstance(ready, Universal)
-        energies = [_energies(_detail(pair)[1], pair.valid) for pair in _spread(scene)]
+        energies = [finest_octave(_detail(pair)[1], pair.valid) for pair in _spread(scene)]
         ready.look = _pooled(scene.survey(), energies, check=some)
         if ready.look.suspicious:
             warnings.warn(
@@ -249,7 +250,7 @@ class Universal(Network):
         """The same network with the statistics of some pairs, taken together."""
         ready, seen = copy.copy(self), [(pair, *_detail(pair)) for pair in pairs]
         items = [Reduced(low, pair.ms, pair.whole_cells) for pair, low, _ in seen]
-        ready.look = _pooled(items, [_energies(detail, pair.valid) for pair, _, detail in seen])
+        ready.look = _pooled(items, [finest_octave(detail, pair.valid) for pair, _, detail in seen])
         return ready
 
     def _reach(self, ratio: int, gains: list[float], phase: tuple[float, float]) -> int:
@@ -339,7 +340,7 @@ class Universal(Network):
         rows = zip(
             low.split(1), pair.ms.split(1), pair.whole_cells.split(1), detail.split(1), pair.valid.split(1), strict=True
         )
-        return Look.stack([_pooled([Reduced(p, m, v)], [_energies(d, f)]) for p, m, v, d, f in rows]).to(pair.exp)
+        return Look.stack([_pooled([Reduced(p, m, v)], [finest_octave(d, f)]) for p, m, v, d, f in rows]).to(pair.exp)
 
     def _see(self, pair: Pair) -> _Seen:
         low, detail = _detail(pair)
@@ -486,15 +487,6 @@ def _spread(scene: SceneLike) -> Iterator[Pair]:
             top, left = (rows - height) * row // max(down - 1, 1), (cols - width) * col // max(across - 1, 1)
             window = Window(top, left, height, width)
             yield scene.read(Tile(0, window.scaled(scene.grid.ratio), window))
-
-
-def _energies(detail: Float[Tensor, "b 1 H W"], valid: Bool[Tensor, "b 1 H W"]) -> tuple[float, float]:
-    """Sums of squares of the finest octave of the detail, and of all of it, over blocks of 2 x 2 valid pixels."""
-    height, width = (n - n % 2 for n in detail.shape[-2:])
-    even, known = detail[..., :height, :width], valid[..., :height, :width]
-    coarse = functional.interpolate(functional.avg_pool2d(even, 2), scale_factor=2)
-    known = functional.interpolate((functional.avg_pool2d(known.float(), 2) == 1).float(), scale_factor=2)
-    return float(((even - coarse).square() * known).sum()), float((even.square() * known).sum())
 
 
 def _sharpness(energies: list[tuple[float, float]]) -> float:

@@ -33,7 +33,7 @@ def verdict(report: Report | None, method: str) -> str:
     if report is None:
         return f"The output is that of {method}, whose step is a formula: nothing is learned, and no gate is asked."
     if report.decision == "adapted" and report.validated is not None:
-        before = "as it is, in the values of its training data," if _behind(report) else "as it is"
+        before = "as it is, in the values of its training data," if report.renormalised else "as it is"
         return (
             f"The output is the network fitted to the scene: on pixels of the scene degraded once more that were held "
             f"back from the fit, {_percent(report.validated)} of the error of the network {before} is left, and the "
@@ -43,11 +43,6 @@ def verdict(report: Report | None, method: str) -> str:
         return "The output is the network fitted to the scene; nothing was held back to judge it by."
     kept = "as it is, in the values of its training data" if report.renormalised else "as it is"
     return f"The output is the network {kept}: {report.reason}."
-
-
-def _behind(report: Report) -> bool:
-    """Whether the network without a fit is better in the values of its training data."""
-    return report.renormalised and not (report.bridged is not None and report.bridged > 1)
 
 
 def conclusions(names: Mapping[Role, str], scores: Sequence[Score], report: Report | None) -> list[str]:
@@ -64,7 +59,7 @@ def conclusions(names: Mapping[Role, str], scores: Sequence[Score], report: Repo
             "The error of the fit is not known: the degraded scene could not be fitted, so nothing can be said about "
             "whether it helps. A larger scene tells more."
         ]
-    found = [_against_network(ergas), *_bridge(ergas), *_controls(ergas)]
+    found = [_against_network(ergas), *_bridge(ergas, report), *_controls(ergas)]
     found += _gate(ergas, report)
     found += _hqnr(ergas, _values(names, scores, "full", "hqnr-physical"))
     found += _forms(ergas, _values(names, scores, "wald-toolbox", "ergas"))
@@ -100,14 +95,16 @@ def _against_network(ergas: Mapping[Role, float]) -> str:
     }[compared(fitted, plain)]
 
 
-def _bridge(ergas: Mapping[Role, float]) -> list[str]:
-    """How much of the gain the renormalisation has without any fit."""
+def _bridge(ergas: Mapping[Role, float], report: Report | None) -> list[str]:
+    """How much of the gain the renormalisation has without any fit, and what comes of it where it does harm."""
     if "bridged" not in ergas or "network" not in ergas:
         return []
     bridged, plain, fitted = ergas["bridged"], ergas["network"], ergas["fitted"]
     if compared(bridged, plain) == "more":
-        return [f"Renormalisation alone makes it worse (ERGAS {plain:.3f} to {bridged:.3f}); see --set renormalise=no."]
-    if compared(fitted, plain) != "less":
+        used = report is None or report.renormalised
+        advice = "see --set renormalise=never" if used else "what was adapted is the network without it"
+        return [f"Renormalisation alone makes it worse (ERGAS {plain:.3f} to {bridged:.3f}); {advice}."]
+    if compared(fitted, plain) != "less" or (report is not None and not report.renormalised):
         return []
     share = min(max((plain - bridged) / (plain - fitted), 0.0), 1.0)
     return [f"Of that, {_percent(share)} is renormalisation alone, without any fit (ERGAS {bridged:.3f})."]
@@ -144,7 +141,7 @@ def _gate(ergas: Mapping[Role, float], report: Report | None) -> list[str]:
     """Whether the gate and the scores agree."""
     if report is None or report.validated is None:
         return []
-    kept = ergas.get("bridged" if _behind(report) else "network")
+    kept = ergas.get("bridged" if report.renormalised else "network")
     if kept is None:
         return []
     outcome = compared(ergas["fitted"], kept)

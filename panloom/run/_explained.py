@@ -12,35 +12,32 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from panloom.adapt import Report, statistics
+from panloom.adapt import Report
 from panloom.compute import Policy, Tuned
 from panloom.data.pairs import Recorded
 from panloom.data.scenes import recorded
 from panloom.errors import MethodError, OptionError
-from panloom.networks import Network
+from panloom.networks import Network, SourceStatistics
 from panloom.pair import Fuser
 from panloom.run._conclusions import Role, conclusions, used_role, verdict
 from panloom.run._fits import beyond_training, check_fits, fit_of
 from panloom.run._json import to_json
+from panloom.run._part import Ground, part
 from panloom.run._power import frequencies, radial_power, squares
+from panloom.run._values import values_of
 from panloom.run.evaluate import Evaluation, Judge, Picture, Score, Told, gathered, notes_on, picture, scored
+from panloom.run.preparing import prepared
 from panloom.run.preview import choose
 from panloom.run.protocol import CHOICES, Problem, problems
 from panloom.run.resolve import parse, resolve
-from panloom.run.sharpen import prepared
 from panloom.scene import Scene
 from panloom.tiling import blocks, tile_size
-from panloom.types import Tile, Window
+from panloom.types import Window
+from panloom.weights import setting_in_words
 
 #: PAN pixels along a side of the part of a scene that is drawn and scored as it is, and of the part that is scored
 #: degraded: there it has a ratio squared fewer pixels.
 SIDE, LOW_SIDE = 512, 1024
-
-#: How many parts are looked at for one that holds data, along a side of the scene.
-TRIED = 5
-
-#: Valid share of a part that is as good as all.
-FULL = 0.999
 
 #: Pixels along the longer side of the map, and blocks of the scene that it is made of, at most.
 MAP, BLOCKS = 480, 64
@@ -106,8 +103,9 @@ class Explanation:
         fit: what the adapter reports; None: it learns nothing.
         values: of the source and of the scene; None: the adapter says no places.
         size: rows and columns of the scene, PAN pixels.
-        window: the part that is drawn and scored as it is, PAN pixels.
-        low_window: the part that is degraded and scored, PAN pixels.
+        ground: where the scene lies.
+        window: the part that is drawn and scored as it is, PAN pixels of the scene; whole MS pixels.
+        low_window: the part that is degraded and scored, likewise.
         evaluation: scores of every row, and the pictures at full resolution.
         power: spectra of the images; None: no square of the part is free of missing data.
         quick_look: the map.
@@ -125,6 +123,7 @@ class Explanation:
     fit: dict[str, Any] | None
     values: Values | None
     size: tuple[int, int]
+    ground: Ground
     window: Window
     low_window: Window
     evaluation: Evaluation
@@ -199,7 +198,7 @@ def explained(
     began, policy = time.perf_counter(), policy or Policy.in_memory("cpu", None)
     fuser, network = adapted_network(method, given)
     check_fits(fuser, method, scene)
-    window, low_window = _window(scene, SIDE), _window(scene, LOW_SIDE)
+    window, low_window = part(scene, SIDE), part(scene, LOW_SIDE)
     pair = recorded(scene, name, window)
     todo, said = _problems(recorded(scene, name, low_window), pair)
     ready, told = _prepared(fuser, scene, seed)
@@ -218,6 +217,7 @@ def explained(
         fit=None if report is None else asdict(report),
         values=None if report is None else _values(scene, network, report),
         size=(scene.grid.height, scene.grid.width),
+        ground=Ground.of(scene),
         window=window,
         low_window=low_window,
         evaluation=evaluation,
@@ -246,17 +246,18 @@ def _with(fuser: Fuser, **settings: object) -> Fuser:
 
 
 def _options(fuser: Fuser) -> dict[str, str]:
+    """The options of an adapter, in the words of `--set`."""
     if not is_dataclass(fuser):
         return {}
     told = [entry.name for entry in fields(fuser) if entry.metadata.get("option", True)]
-    return {name: str(getattr(fuser, name)) for name in told}
+    return {name: setting_in_words(getattr(fuser, name)) for name in told}
 
 
 def _contenders(method: str, fuser: Fuser, network: Network, ready: Fuser, scene: Scene, seed: int) -> list[_Contender]:
     """The images to be compared, ready for the scene."""
     plain, report = method[: method.rindex("+")], fit_of(ready)
     # What is never used need not be learned in full.
-    ungated, frozen = _with(fuser, gate=OPEN), _with(fuser, gate=0.0, steps=0, epochs=1, direct=False)
+    ungated, frozen = _with(fuser, gate=OPEN), _with(fuser, gate=0.0, steps=0, epochs=1, renormalise="always")
     todo: list[tuple[Role, str, Fuser]] = [("exp", "exp", resolve("exp")), ("network", plain, network)]
     if report is not None and (report.renormalised or report.bridged is not None):
         todo.append(("bridged", f"{plain}, renormalised", frozen))
@@ -344,37 +345,14 @@ def _fit_notes(problem: Problem, row: _Contender, ready: Fuser) -> tuple[str, ..
 # --- what is drawn ----------------------------------------------------------------------------------------
 
 
-def _window(scene: Scene, side: int) -> Window:
-    """A part of so many PAN pixels: all of a small scene, else what holds data nearest to its middle."""
-    area = scene.layout.area
-    height, width = min(area.height, side), min(area.width, side)
-    rows, cols = area.height - height, area.width - width
-    middle = Window(area.row + rows // 2, area.col + cols // 2, height, width)
-    if not (rows or cols) or not scene.may_be_invalid:
-        return middle
-    steps = [k / (TRIED - 1) for k in range(TRIED)]
-    tried = sorted(((y - 0.5) ** 2 + (x - 0.5) ** 2, y, x) for y in steps for x in steps)
-    best, most = middle, -1.0
-    for _, y, x in tried:
-        window = Window(area.row + round(y * rows), area.col + round(x * cols), height, width)
-        share = float(scene.reduced(window.cells(scene.grid.ratio).clipped(*scene.grid.cells)).valid.float().mean())
-        if share > most:
-            best, most = window, share
-        if most >= FULL:
-            break
-    return best
-
-
 def _values(scene: Scene, network: Network, report: Report) -> Values | None:
     """Means and deviations of the tiles that were looked at, beside those of the training data."""
-    ratio = scene.grid.ratio
-    pairs = [scene.read(Tile(0, place, place.cells(ratio).clipped(*scene.grid.cells))) for place in report.places]
-    known, source = statistics(pairs) if pairs else None, network.source
-    if known is None:
-        return None
-    here = ((*known.mean.tolist(), known.pan_mean), (*known.std.tolist(), known.pan_std))
-    there = None if source is None else ((*source.mean, source.pan_mean), (*source.std, source.pan_std))
-    return Values(there, here)
+    known, source = values_of(scene, report.places), network.source
+    return None if known is None else Values(None if source is None else _columns(source), _columns(known))
+
+
+def _columns(known: SourceStatistics) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return (*known.mean, known.pan_mean), (*known.std, known.pan_std)
 
 
 def _power(drawn: Picture, names: Mapping[Role, str]) -> Power | None:

@@ -7,8 +7,10 @@ from panloom.adapt import Applied, Report
 from panloom.compute import Tuned
 from panloom.errors import MethodError
 from panloom.pair import Fuser
+from panloom.run._bands import other_bands
 from panloom.run._default import ANY_RATIO
-from panloom.run._scenes import InUnits
+from panloom.run._units import InUnits
+from panloom.run._values import other_units
 from panloom.run.resolve import card_of, parse, trained_ratios
 from panloom.scene import Scene
 
@@ -36,8 +38,7 @@ def check_fits(fuser: Fuser, method: str, scene: Scene, full_scale: float | None
             f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}; {ANY_RATIO} works at any"
         )
     if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
-        have = ", ".join(b.name for b in scene.sensor.bands)
-        raise MethodError(f"{method} works on {traits.bands} bands, and this scene has {have}; choose with --bands")
+        raise MethodError(other_bands(method, traits.bands, scene))
     card = card_of(method) if isinstance(fuser, Applied) else None
     full_scale = full_scale or scene.units.full_scale
     if card is None or card.full_scale in (None, full_scale):
@@ -68,6 +69,7 @@ def beyond_training(fuser: Fuser, method: str, scene: Scene) -> tuple[list[str],
         )
     if card.adapted is not None:
         found += _other_optics(card.name, card.adapted, scene)
+        found += other_units(card, scene, fuser.gain if isinstance(fuser, InUnits) else 1.0)
         if card.adapted.decision != "adapted":
             found.append(f"{card.name} is {card.parent} as it was: the gate refused the fit that it was made for")
     return (found, []) if parse(method).adapters else ([], found)
@@ -79,9 +81,10 @@ def _other_optics(name: str, made: weights.Adapted, scene: Scene) -> list[str]:
     if len(gains) != len(made.mtf) or max(abs(a - b) for a, b in zip(gains, made.mtf, strict=True)) <= SAME_GAIN:
         return []
     had, has = (", ".join(f"{gain:.3g}" for gain in some) for some in (made.mtf, gains))
+    unknown = ", or name the sensor (--sensor)" if scene.sensor.name == "generic" else ""
     return [
         f"{name} was adapted to {made.sensor}, whose MTF gains are {had}, and this scene is of {scene.sensor.name}, "
-        f"with {has}: adapt its parent to this scene, or name the sensor (--sensor)"
+        f"with {has}: adapt its parent to this scene{unknown}"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,12 +17,15 @@ from panloom.compute import processor_name
 from panloom.errors import MethodError, OptionError, OutputError, SceneError
 from panloom.pair import Fuser, SceneLike
 from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
-from panloom.run._scenes import Scaled, Several
+from panloom.run._scenes import Several
+from panloom.run._units import Scaled
+from panloom.run._values import values_of
 from panloom.run.pairing import find
+from panloom.run.preparing import Prepare, prepared
 from panloom.run.reading import Reading, scene_name
 from panloom.run.resolve import options_of, parse, resolve
-from panloom.run.sharpen import Progress, prepared
-from panloom.scene import Opened, environment
+from panloom.run.sharpen import Progress
+from panloom.scene import Opened, describe, environment
 from panloom.scene.geometry import Extent
 from panloom.types import Sensor, Window
 
@@ -79,6 +83,7 @@ def adapt_to(  # noqa: PLR0913  the words of the command line, each with a defau
     threads: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    prepare: Prepare = prepared,
     progress: Progress | None = None,
 ) -> Adaptation:
     """Adapt trained weights to a scene, or to all pairs of a folder together, and save them with a card.
@@ -107,6 +112,7 @@ def adapt_to(  # noqa: PLR0913  the words of the command line, each with a defau
         threads: readers at work; None: one per processor.
         seed: of everything random.
         overwrite: replace weights of that name.
+        prepare: fits the adapter; a `panloom.run.preparing.Kept` has it afterwards, to be explained.
         progress: told after every step: steps done, steps in all.
 
     Returns:
@@ -117,18 +123,20 @@ def adapt_to(  # noqa: PLR0913  the words of the command line, each with a defau
         PanloomError: bad input or options; an existing file is untouched then.
     """
     target = _Target.of(method, options or {}, Path(out), tag, seed)
-    weights.check_free(target.name, target.folder, overwrite=overwrite)
     reading = Reading(
         sensor, bands, sharpen_bands, extent, ms_shift, align, window, bounds, src_nodata, edge, threads=threads
     )
     jobs, left_out = _jobs(pan, ms, target.folder)
     steps = [partial(progress, k + 1, len(jobs) + 1) for k in range(len(jobs) + 1)] if progress else []
+    with environment():
+        _check_there(jobs)
+        weights.check_free(target.name, target.folder, overwrite=overwrite)
     with environment(), _opened(jobs, reading, steps) as (scenes, warnings):
         fuser, notes = _checked(target, scenes)
         scene = _together(scenes)
-        ready, more = prepared(fuser, scene, seed)
+        ready, more = prepare(fuser, scene, seed)
         assert isinstance(ready, adapt.Keeper)
-        card = _card(target, ready, scenes)
+        card = _card(target, ready, scene, scenes)
         learned = ready.learned(scene)
     card = weights.save(learned.network, card, target.folder, learned=learned.tensors, overwrite=overwrite)
     for step in steps[-1:]:
@@ -206,6 +214,17 @@ def _jobs(pan: str | Path, ms: str | Path | Sequence[str | Path], out: Path) -> 
     return [(job.pan, *job.ms) for job in pairs.jobs], [f"{left} (left out)" for left in pairs.unmatched]
 
 
+def _check_there(jobs: Sequence[tuple[str, ...]]) -> None:
+    """Read the headers of all files, so that one that is missing is told before anything else.
+
+    Raises:
+        SceneError: one cannot be read.
+    """
+    for files in jobs:
+        for file in files:
+            describe(file)
+
+
 @contextmanager
 def _opened(
     jobs: Sequence[tuple[str, ...]], reading: Reading, steps: Sequence[Callable[[], None]]
@@ -216,6 +235,7 @@ def _opened(
     try:
         for k, (pan, *ms) in enumerate(jobs):
             opened, said = reading.open(pan, ms)
+            said = [_of_adapting(text) for text in said]
             scenes.append(opened)
             warnings += said if len(jobs) == 1 else [f"{_name(opened)}: {text}" for text in said]
             if steps:
@@ -224,6 +244,15 @@ def _opened(
     finally:
         for opened in scenes:
             opened.scene.close()
+
+
+def _of_adapting(text: str) -> str:
+    """What is told of a scene that is opened speaks of bands that are sharpened: here they are those adapted to.
+
+    >>> _of_adapting("SWIR bands are sharpened like the others")
+    'SWIR bands are adapted to like the others'
+    """
+    return re.sub(r"\bsharpened\b", "adapted to", text)
 
 
 def _name(opened: Opened) -> str:
@@ -239,7 +268,10 @@ def _checked(target: _Target, scenes: Sequence[Opened]) -> tuple[Fuser, list[str
     for other in scenes:
         check_fits(target.fuser, target.method, other.scene)
     _alike(scenes)
-    notes = [*scenes[0].identity.facts, *beyond_training(target.fuser, target.method, scenes[0].scene)[0]]
+    notes = [
+        *map(_of_adapting, scenes[0].identity.facts),
+        *beyond_training(target.fuser, target.method, scenes[0].scene)[0],
+    ]
     usual = {option.name: option.default for option in options_of(target.method)}.get("tiles")
     if len(scenes) == 1 or "tiles" in target.options or not isinstance(usual, int):
         return target.fuser, notes
@@ -256,15 +288,21 @@ def _alike(scenes: Sequence[Opened]) -> None:
     """
     first = scenes[0]
     for other in scenes[1:]:
-        for what, had, has in zip(_KINDS, _kinds(first), _kinds(other), strict=True):
+        for (what, advice), had, has in zip(_KINDS.items(), _kinds(first), _kinds(other), strict=True):
             if had != has:
                 raise SceneError(
                     f"scenes that are adapted to together must be alike: {other.pan.path} has {what} {has}, and "
-                    f"{first.pan.path} has {what} {had}; leave it out, or say what it is (--sensor, --bands)"
+                    f"{first.pan.path} has {what} {had}; leave one of them out{advice}"
                 )
 
 
-_KINDS = ("sensor", "ratio", "bands", "MTF gains")
+#: What must be alike in scenes that are adapted to together, and what else than leaving one out may help.
+_KINDS = {
+    "sensor": ", or say which sensor all of them are of (--sensor)",
+    "ratio": "",
+    "bands": ", or say which bands all of them have (--bands)",
+    "MTF gains": "",
+}
 
 
 def _kinds(opened: Opened) -> tuple[object, ...]:
@@ -284,8 +322,15 @@ def _together(scenes: Sequence[Opened]) -> SceneLike:
     return Several((first, *scaled))
 
 
-def _card(target: _Target, ready: adapt.Keeper, scenes: Sequence[Opened]) -> weights.Card:
-    """The card of the new weights; what may be done with them is what may be done with the parent."""
+def _card(target: _Target, ready: adapt.Keeper, whole: SceneLike, scenes: Sequence[Opened]) -> weights.Card:
+    """The card of the new weights; what may be done with them is what may be done with the parent.
+
+    Args:
+        target: what is adapted.
+        ready: the same, fitted.
+        whole: what it was fitted to.
+        scenes: of which that is made.
+    """
     report, scene, parent = fit_of(ready), scenes[0].scene, target.parent
     assert report is not None
     made = weights.Adapted(
@@ -299,6 +344,7 @@ def _card(target: _Target, ready: adapt.Keeper, scenes: Sequence[Opened]) -> wei
         validated=report.validated,
         options=_options(target.method, ready),
         seed=target.seed,
+        statistics=values_of(whole, report.places),
     )
     limits = (
         f"Adapted to {_counted(len(scenes))}: for scenes of the same sensor, bands, ratio and calibration, such as "

@@ -76,24 +76,29 @@ def explain_files(  # noqa: PLR0913  the words of the command line, each with a 
     out: str | Path,
     *,
     method: str,
-    options: Mapping[str, object] | None = None,
+    fuser: Fuser | Mapping[str, object] | None = None,
     reading: Reading | None = None,
     seed: int = 0,
     policy: Policy | None = None,
     progress: Told | None = None,
+    notes: Sequence[str] = (),
 ) -> Explanation:
     """`explain` for a scene in files; the fit is that of `panloom.sharpen` with the same words.
+
+    What was adapted already is not adapted once more: `panloom.sharpen` and `panloom.adapt_to` prepare by
+    `panloom.run.preparing.Kept`, whose `ready` is the fuser.
 
     Args:
         pan: the sharp image, anything GDAL reads.
         ms: the spectral image: one multi-band file or several files of one grid.
         out: the folder.
         method: network.tag+adapter.
-        options: of the adapter.
+        fuser: as in `explain`.
         reading: how the files are read; None: as they say.
         seed: of everything random.
         policy: device and threads.
         progress: told after each image that was scored.
+        notes: what is known of the scene already, as what the fuser warned of.
 
     Raises:
         PanloomError: as `explain`, or the files cannot be read.
@@ -101,11 +106,11 @@ def explain_files(  # noqa: PLR0913  the words of the command line, each with a 
     check_explain(method, out)
     files = [str(ms)] if isinstance(ms, (str, Path)) else [str(one) for one in ms]
     with environment():
-        opened, notes = (reading or Reading()).open(str(pan), files)
+        opened, said = (reading or Reading()).open(str(pan), files)
         with closing(opened.scene):
-            name = scene_name(opened.pan.path)
+            name, said = scene_name(opened.pan.path), [*said, *notes]
             return explain(
-                opened.scene, method, options, out, name=name, seed=seed, policy=policy, progress=progress, notes=notes
+                opened.scene, method, fuser, out, name=name, seed=seed, policy=policy, progress=progress, notes=said
             )
 
 

@@ -25,6 +25,7 @@ from panloom.networks import Network
 from panloom.pair import Fuser, Pair, SceneLike
 from panloom.run._default import DEFAULT
 from panloom.types import Traits
+from panloom.weights import Card
 
 __all__ = ["DEFAULT", "Name", "Option", "card_of", "methods", "options_of", "parse", "resolve", "trained_ratios"]
 
@@ -56,11 +57,13 @@ class Name:
         method: makes a fuser from options alone; None for trained weights.
         weights: `network.tag`, or the path of a weights file; empty for other methods.
         adapters: classes of the adapters behind the weights, in their order.
+        card: of the weights; None for other methods.
     """
 
     method: Callable[..., Fuser] | None = None
     weights: str = ""
     adapters: tuple[Callable[..., Fuser], ...] = ()
+    card: Card | None = None
 
     @property
     def makers(self) -> tuple[Callable[..., Fuser], ...]:
@@ -94,7 +97,7 @@ def parse(name: str) -> Name:
         if card.adapted is not None and adapters:
             behind = "+".join([card.parent, *words])
             raise MethodError(f"{head} is adapted already and takes no adapter; its parent does: {behind}")
-        return Name(weights=head, adapters=adapters)
+        return Name(weights=head, adapters=adapters, card=card)
     raise MethodError(_unknown(name, head))
 
 
@@ -128,7 +131,7 @@ def resolve(name: str, options: Mapping[str, object] | None = None) -> Fuser:
         WeightsError: the weights are missing, damaged, or of another network.
     """
     found = parse(name)
-    known = {option.name: option for option in options_of(name)}
+    known = {option.name: option for option in _options_of(found)}
     values: dict[str, object] = {}
     for key, value in (options or {}).items():
         if key not in known:
@@ -136,7 +139,9 @@ def resolve(name: str, options: Mapping[str, object] | None = None) -> Fuser:
         values[key] = _typed(name, known[key], value)
     if found.method is not None:
         return found.method(**values)
-    card, stored = weights.card(found.weights), weights.read(found.weights)
+    card = found.card
+    assert card is not None, "what is no method of its own has weights"
+    stored = weights.read(found.weights, card)
     if card.adapted is not None:
         return _applied(card, card.adapted, stored)
     return _adapted(name, stored.network, [_bound(cls, values) for cls in found.adapters])
@@ -203,8 +208,7 @@ class _Chained:
 
 def card_of(name: str) -> weights.Card | None:
     """The card of a method's weights; None for a method without."""
-    found = parse(name)
-    return weights.card(found.weights) if found.weights else None
+    return parse(name).card
 
 
 def trained_ratios(name: str) -> tuple[int, ...] | None:
@@ -221,7 +225,11 @@ def options_of(name: str) -> list[Option]:
         MethodError: unknown method, network, weights or adapter.
         WeightsError: the weights' card is missing or wrong.
     """
-    found = [option for make in parse(name).makers for option in _options(make)]
+    return _options_of(parse(name))
+
+
+def _options_of(name: Name) -> list[Option]:
+    found = [option for make in name.makers for option in _options(make)]
     return list({option.name: option for option in found}.values())
 
 

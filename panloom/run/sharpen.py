@@ -9,19 +9,19 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from warnings import catch_warnings, simplefilter, warn_explicit
 
 import torch
 
-from panloom.compute import Policy, Tuned, each, processors, torch_threads, wanted
-from panloom.errors import OptionError, PanloomWarning
-from panloom.pair import Fuser, SceneLike
+from panloom.compute import Policy, Tuned, each, processors, wanted
+from panloom.errors import OptionError
+from panloom.pair import Fuser
 from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
 from panloom.run._output import Settled, Target, look, open_writer, refuse, settle
 from panloom.run._tags import made_by
 from panloom.run._tiles import Done, finish
 from panloom.run._tuning import needless, outlook, precision_tag, tuned
 from panloom.run.cite import citations
+from panloom.run.preparing import Prepare, prepared
 from panloom.run.report import Registration, Report, peak_megabytes
 from panloom.run.resolve import DEFAULT, resolve
 from panloom.scene import Opened, Scene, environment, open_scene, registered
@@ -105,6 +105,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     threads: int | None = None,
     memory: int = 2048,
     seed: int = 0,
+    prepare: Prepare = prepared,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Report:
@@ -142,6 +143,7 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         threads: tiles computed at once; None: one per processor.
         memory: MB that the process should stay below.
         seed: of everything random.
+        prepare: makes the method ready for the scene; a `panloom.run.preparing.Kept` has the ready method afterwards.
         progress: told after every tile: pixels done, pixels in all.
         say: told once, before the tiles, how a network is run, about how long the tiles will take, and how long the
             preparation of the scene took.
@@ -175,7 +177,8 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
     )
     settings = {**opening.keywords, **vars(target), "sharpen_bands": sharpen_bands, "align": align, "seed": seed}
     tags = made_by(method, options, {**settings, "precision": precision})
-    call = _Call(method, dict(options or {}), align, device, precision, threads, memory, seed, progress, say, tags)
+    words = (method, dict(options or {}), align, device, precision, threads, memory, seed)
+    call = _Call(*words, prepare, progress, say, tags)
     target.check([str(pan), *files])
     wanted(precision, torch.device("cpu"))  # a wrong word is told before the files are opened
     if threads is not None and threads < 1:
@@ -197,6 +200,7 @@ class _Call:
     threads: int | None
     memory: int
     seed: int
+    prepare: Prepare
     progress: Progress | None
     say: Callable[[str], None] | None
     tags: Mapping[str, str]
@@ -219,7 +223,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         writer = open_writer(opened, target, settled)
         clock.lap("open")
         try:
-            fuser, told = prepared(fuser, replace(scene, threads=policy.threads), call.seed)
+            fuser, told = call.prepare(fuser, replace(scene, threads=policy.threads), call.seed)
             fuser = tuned(scene, fuser, call.precision, policy, call.seed)
             warnings += told + needless(fuser, call.method, call.precision)
             clock.lap("prepare")
@@ -346,18 +350,6 @@ def _write(
             if progress is not None:
                 progress(before + accounts.written, total)
     return accounts
-
-
-def prepared(fuser: Fuser, scene: SceneLike, seed: int) -> tuple[Fuser, list[str]]:
-    """The method made ready for a scene, and what it warned of."""
-    # Readers are at work beside it; threads of small operations would wait for them.
-    with torch_threads(1), catch_warnings(record=True) as caught:
-        simplefilter("always", PanloomWarning)
-        ready = fuser.prepare(scene, torch.Generator().manual_seed(seed))
-    for other in caught:
-        if not issubclass(other.category, PanloomWarning):
-            warn_explicit(other.message, other.category, other.filename, other.lineno)
-    return ready, [str(one.message) for one in caught if issubclass(one.category, PanloomWarning)]
 
 
 def _pixel_warnings(accounts: _Accounts) -> list[str]:

@@ -19,8 +19,8 @@ from panloom import networks
 from panloom.data.example import Example
 from panloom.errors import TrainingError
 from panloom.networks import Network
+from panloom.state import SAFE_TORCH
 from panloom.train.recipe import Recipe, stream
-from panloom.weights._state import SAFE_TORCH
 
 
 class Learner:

@@ -18,7 +18,7 @@ from panloom.weights._store import (
     tags_of,
     verify,
 )
-from panloom.weights._words import bands_in_words, facts, score_rows
+from panloom.weights._words import bands_in_words, facts, mean_of_bands, score_rows, setting_in_words
 
 __all__ = [
     "Adapted",
@@ -37,6 +37,7 @@ __all__ = [
     "is_file",
     "is_name",
     "load",
+    "mean_of_bands",
     "names",
     "parse_card",
     "path",
@@ -44,6 +45,7 @@ __all__ = [
     "read_card",
     "save",
     "score_rows",
+    "setting_in_words",
     "tags_of",
     "verify",
 ]

@@ -12,6 +12,7 @@ from typing import Literal, cast, get_args
 
 from panloom.errors import WeightsError, unknown
 from panloom.networks import SourceStatistics
+from panloom.types import Decision
 from panloom.weights._toml import dumps
 
 #: Version of the card's format. A card of another one is refused, with the reason.
@@ -20,7 +21,6 @@ FORMAT = 1
 Option = int | float | str | bool
 Setting = Option | tuple[float, ...]
 StoredType = Literal["float32", "float16", "bfloat16"]
-Decision = Literal["adapted", "frozen", "direct"]
 
 NAME = re.compile(r"(?P<network>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)\.(?P<tag>[a-z0-9]+(?:-[a-z0-9]+)*)")
 
@@ -54,12 +54,13 @@ class Adapted:
         sensor: of the scenes.
         mtf: gains of its bands at MS Nyquist.
         parent_sha256: of the parent's file.
-        decision: "adapted", or the fit was refused, and these are the parent's weights on that scene: "frozen", behind
-            the radiometric bridge where they have one, or "direct", without the one that they have.
+        decision: "adapted", or the fit was refused, and these are the parent's weights as they are on that scene:
+            "frozen".
         reason: why it was refused; empty where it was not.
         validated: error on held-back pixels, after over before; None: not found.
         options: of the adapter; what was chosen by itself is left out.
         seed: of everything random.
+        statistics: of the scenes, in units of the card's full scale; None: not known.
     """
 
     adapter: str
@@ -72,6 +73,7 @@ class Adapted:
     validated: float | None = None
     options: Mapping[str, Setting] = field(default_factory=dict)
     seed: int = 0
+    statistics: SourceStatistics | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ class Card:
         ratios: ratios it was trained for; None: any.
         full_scale: the DN that was 1.0 in training, or in the scene adapted to; None: many, or not known.
         data: what it was trained on.
-        recipe: what trained it.
+        recipe: what trained it, or adapted it.
         commit: of panloom, in training.
-        seconds: that training took; None: not known.
+        seconds: that training took, or the adaptation of adapted weights; None: not known.
         hardware: on which it took them.
         parent: name of the weights that these were adapted from; empty: none.
         limits: what it is not for.
@@ -205,7 +207,7 @@ def parse_card(raw: Mapping[str, object], where: str) -> Card:
         seconds=table.optional("seconds"),
         cite=table.texts("cite"),
         dtype=_dtype(table),
-        source=_source(table),
+        source=_statistics(table, "source"),
         adapted=_adapted(table),
         scores=_scores(table),
         **{key: table.text(key) for key in _TEXTS},
@@ -274,7 +276,8 @@ def _check_format(table: _Table) -> None:
     if isinstance(version, int) and version > FORMAT:
         raise WeightsError(f"{table.where}: the card is of format {version}, and {here}; use a newer panloom")
     told = "names no format" if version is None else f"is of the old format {version!r}"
-    raise WeightsError(f"{table.where}: the card {told}, and {here}; import or train these weights again")
+    again = "adapt" if "adapted" in table.values else "import or train"
+    raise WeightsError(f"{table.where}: the card {told}, and {here}; {again} these weights again")
 
 
 def _options(table: _Table) -> dict[str, Option]:
@@ -310,18 +313,18 @@ def _dtype(table: _Table) -> StoredType:
     raise table.wrong("dtype", f"one of {', '.join(get_args(StoredType))}")
 
 
-def _source(table: _Table) -> SourceStatistics | None:
-    raw = table.values.get("source")
+def _statistics(table: _Table, key: str) -> SourceStatistics | None:
+    raw = table.values.get(key)
     if raw is None:
         return None
     if not isinstance(raw, dict):
-        raise table.wrong("source", "a table")
-    source = _Table(table.where, "source.", raw)
-    source.only(item.name for item in fields(SourceStatistics))
-    mean, std = source.numbers("mean"), source.numbers("std")
+        raise table.wrong(key, "a table")
+    found = _Table(table.where, f"{table.place}{key}.", raw)
+    found.only(item.name for item in fields(SourceStatistics))
+    mean, std = found.numbers("mean"), found.numbers("std")
     if len(mean) != len(std):
-        raise source.wrong("std", f"as long as source.mean, which has {len(mean)} numbers")
-    return SourceStatistics(mean, std, source.number("pan_mean"), source.number("pan_std"))
+        raise found.wrong("std", f"as long as {found.place}mean, which has {len(mean)} numbers")
+    return SourceStatistics(mean, std, found.number("pan_mean"), found.number("pan_std"))
 
 
 def _adapted(table: _Table) -> Adapted | None:
@@ -341,7 +344,7 @@ def _adapted(table: _Table) -> Adapted | None:
         raise table.wrong("bands", "the bands of the scene that adapted weights come from")
     decision, seed = raw.get("decision"), raw.get("seed", 0)
     if decision not in get_args(Decision):
-        raise made.wrong("decision", "adapted, frozen or direct")
+        raise made.wrong("decision", "adapted or frozen")
     if type(seed) is not int:
         raise made.wrong("seed", "a whole number")
     return Adapted(
@@ -351,6 +354,7 @@ def _adapted(table: _Table) -> Adapted | None:
         validated=made.number("validated") if "validated" in raw else None,
         options=_settings(made),
         seed=seed,
+        statistics=_statistics(made, "statistics"),
         **words,
     )
 

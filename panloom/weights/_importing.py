@@ -11,10 +11,10 @@ from panloom import networks
 from panloom.errors import MethodError, OptionError, WeightsError
 from panloom.networks import Network
 from panloom.networks._published import Published, from_published
+from panloom.state import State, metadata, read_state
 from panloom.weights import hub
 from panloom.weights._card import FORMAT, Card, parse_card
-from panloom.weights._state import State, metadata, read_state
-from panloom.weights._store import card, fill, is_file, load, save
+from panloom.weights._store import AGAIN, card, fill, holds_adapted, is_file, load, save
 
 
 def import_weights(
@@ -79,6 +79,8 @@ def _foreign(path: Path, tag: str | None, network: str | None, facts: Mapping[st
         networks.get(network)  # a wrong word is told as such
     try:
         state = read_state(path)
+        if holds_adapted(path):
+            raise WeightsError(f"{path} holds adapted weights, {AGAIN}")
         found = _told(path, state) or from_published(state, network)
     except MethodError as error:
         raise WeightsError(f"{path}: {str(error).splitlines()[0]}") from error

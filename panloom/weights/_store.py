@@ -19,8 +19,8 @@ from panloom import networks
 from panloom.errors import MethodError, OutputError, WeightsError, unknown
 from panloom.networks import Network
 from panloom.scene import write_aside
+from panloom.state import State, metadata, parse, read_bytes
 from panloom.weights._card import NAME, Card, Option, card_text, parse_card, read_card
-from panloom.weights._state import State, parse, read_bytes
 
 #: Weights that come with the package.
 SHIPPED = Path(__file__).parent / "cards"
@@ -29,6 +29,12 @@ SUFFIX = ".safetensors"
 
 #: What the names in a file of adapted weights begin with: the network's own, and what the adapter needs beside it.
 NETWORK, LEARNED = "network.", "adapter."
+
+#: What stands in the head of a file of adapted weights, with the name of the adapter.
+ADAPTED = "adapted"
+
+#: What is to be done where a file or card of adapted weights is lost: nobody but who adapted them can make them anew.
+AGAIN = "which panloom adapt wrote with their card: copy both files once more, or adapt again (panloom adapt)"
 
 #: Parameters (arrays, not numbers) beyond which a card's options are not followed; networks have some dozens.
 MOST = 4096
@@ -106,13 +112,27 @@ def card(name: str | Path) -> Card:
     if is_file(str(name)) and not path.with_suffix(SUFFIX).is_file():
         raise WeightsError(f"cannot read the weights {name}: there is no such file")
     if not path.is_file():
-        raise WeightsError(
-            f"{name} has no card: {path} is not there; panloom weights import makes one, and asks for the licence"
-        )
+        raise WeightsError(_without_card(name, path))
     found = read_card(path)
     if not is_file(str(name)) and found.name != path.stem:
         raise WeightsError(f"{path}: name is {found.name!r}; it must be that of the file, {path.stem!r}")
     return found
+
+
+def _without_card(name: str | Path, path: Path) -> str:
+    file, told = path.with_suffix(SUFFIX), f"{name} has no card: {path} is not there"
+    if file.is_file() and holds_adapted(file):
+        return f"{told}; these are adapted weights, {AGAIN}"
+    return f"{told}; panloom weights import makes one, and asks for the licence"
+
+
+def holds_adapted(path: Path) -> bool:
+    """Whether the head of a file says that its weights are adapted ones.
+
+    Raises:
+        WeightsError: it is a damaged safetensors file.
+    """
+    return ADAPTED in metadata(path)
 
 
 def path(name: str | Path) -> Path:
@@ -137,17 +157,18 @@ class Stored:
     learned: Mapping[str, Tensor]
 
 
-def read(name: str | Path) -> Stored:
+def read(name: str | Path, known: Card | None = None) -> Stored:
     """All that the file of weights holds.
 
     Args:
         name: `network.tag`, or the path of a safetensors file with its card beside it.
+        known: their card, where it was read already.
 
     Raises:
         MethodError: unknown name.
         WeightsError: card or file are missing, wrong, damaged or changed, or of another network.
     """
-    found, where = card(name), path(name)
+    found, where = known or card(name), path(name)
     return from_bytes(found, read_bytes(where), where)
 
 
@@ -161,7 +182,8 @@ def load(name: str | Path) -> Network:
         MethodError: unknown name.
         WeightsError: as `read`, or these are adapted weights, which are more than a network.
     """
-    return only_network(card(name), read(name))
+    found = card(name)
+    return only_network(found, read(name, found))
 
 
 def only_network(card: Card, stored: Stored) -> Network:
@@ -185,8 +207,9 @@ def verify(name: str | Path) -> Card:
         MethodError: unknown name.
         WeightsError: as `load`.
     """
-    read(name)
-    return card(name)
+    found = card(name)
+    read(name, found)
+    return found
 
 
 def from_bytes(card: Card, data: bytes, where: Path) -> Stored:
@@ -199,7 +222,8 @@ def from_bytes(card: Card, data: bytes, where: Path) -> Stored:
     if found != card.sha256:
         raise WeightsError(
             f"{where} is damaged or was changed: its sha256 is {found[:12]}..., and the card of {card.name} says "
-            f"{card.sha256[:12] or 'none'}...; get it anew, or import it again"
+            f"{card.sha256[:12] or 'none'}...; "
+            + ("get it anew, or import it again" if card.adapted is None else f"it holds adapted weights, {AGAIN}")
         )
     return assemble(card, parse(data, where))
 
@@ -366,7 +390,8 @@ def pack(net: Network, card: Card, learned: Mapping[str, Tensor] | None = None) 
         state = {f"{NETWORK}{key}": tensor for key, tensor in state.items()}
         state |= {f"{LEARNED}{key}": tensor for key, tensor in (learned or {}).items()}
     state = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}
-    data = safetensors.torch.save(state, {"format": "pt"})
+    head = {} if card.adapted is None else {ADAPTED: card.adapted.adapter}
+    data = safetensors.torch.save(state, {"format": "pt", **head})
     source = net.source if card.source is None else card.source
     card = replace(card, source=source, sha256=hashlib.sha256(data).hexdigest())
     card = parse_card(_as_read(card), f"the card of {card.name}")

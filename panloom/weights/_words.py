@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from panloom.networks import SourceStatistics
 from panloom.weights._card import Adapted, Card
 
 
@@ -16,19 +17,12 @@ def facts(card: Card) -> list[tuple[str, str]]:
     """Labels and texts; what is not known is left out."""
     options = ", ".join(f"{key}={value}" for key, value in card.options.items())
     ratios = "any" if card.ratios is None else ", ".join(map(str, card.ratios))
-    took = "" if card.seconds is None else f"{card.seconds:g} s" + (f" on {card.hardware}" if card.hardware else "")
     rows = [
         ("network", f"{card.network} ({options})" if options else card.network),
         ("bands", bands_in_words(card)),
         ("ratio", ratios),
-        ("full scale in training", "" if card.full_scale is None else f"{card.full_scale:g}"),
         ("licence", card.licence_name),
-        ("trained on", card.data),
-        ("recipe", card.recipe),
-        ("commit", card.commit),
-        ("training took", took or card.hardware),
-        ("adapted from", card.parent),
-        *([] if card.adapted is None else _adaptation(card.adapted)),
+        *(_training(card) if card.adapted is None else _adaptation(card, card.adapted)),
         ("limits", card.limits),
         ("note", card.note),
         ("stored as", card.dtype),
@@ -37,24 +31,70 @@ def facts(card: Card) -> list[tuple[str, str]]:
     return [(label, " ".join(text.split())) for label, text in rows if text]
 
 
-def _adaptation(made: Adapted) -> list[tuple[str, str]]:
-    """How weights were adapted."""
-    options = ", ".join(f"{key}={_word(value)}" for key, value in made.options.items())
-    left = "" if made.validated is None else f"on held-back pixels {made.validated:.3f} of the error is left"
-    refused = f"{made.decision}: the parent's weights as they are, because {made.reason or 'it was said'}"
+def _training(card: Card) -> list[tuple[str, str]]:
+    """How weights were trained."""
     return [
-        ("adapted by", f"{made.adapter} ({options}; seed={made.seed})"),
-        ("adapted to", f"{', '.join(made.scenes)}, sensor {made.sensor}"),
-        ("MTF gains of the bands", ", ".join(f"{gain:g}" for gain in made.mtf)),
-        ("gate", refused if made.decision != "adapted" else left),
-        ("sha256 of the parent", made.parent_sha256),
+        ("full scale in training", _full_scale(card)),
+        ("trained on", card.data),
+        ("recipe", card.recipe),
+        ("commit", card.commit),
+        ("training took", _took(card)),
+        ("adapted from", card.parent),
     ]
 
 
-def _word(value: object) -> str:
+def _adaptation(card: Card, made: Adapted) -> list[tuple[str, str]]:
+    """How weights were adapted; what they were trained on is the parent's."""
+    options = ", ".join(f"{key}={setting_in_words(value)}" for key, value in made.options.items())
+    left = "" if made.validated is None else f"on held-back pixels {made.validated:.3f} of the error is left"
+    refused = f"{made.decision}: the parent's weights as they are, because {made.reason or 'it was said'}"
+    return [
+        ("adapted from", card.parent),
+        ("adapted by", f"{made.adapter} ({options}; seed={made.seed})"),
+        ("adapted to", f"{', '.join(made.scenes)}, sensor {made.sensor}"),
+        ("full scale of what it was adapted to", _full_scale(card)),
+        ("mean of what it was adapted to", _mean(card, made)),
+        ("MTF gains of the bands", ", ".join(f"{gain:g}" for gain in made.mtf)),
+        ("gate", refused if made.decision != "adapted" else left),
+        ("made by", card.recipe),
+        ("adaptation took", _took(card)),
+        ("sha256 of the parent", made.parent_sha256),
+        ("parent trained on", card.data),
+    ]
+
+
+def _full_scale(card: Card) -> str:
+    return "" if card.full_scale is None else f"{card.full_scale:g}"
+
+
+def _took(card: Card) -> str:
+    if card.seconds is None:
+        return card.hardware
+    return f"{round(card.seconds, 2):g} s" + (f" on {card.hardware}" if card.hardware else "")
+
+
+def _mean(card: Card, made: Adapted) -> str:
+    if made.statistics is None:
+        return ""
+    return f"{mean_of_bands(made.statistics) * (card.full_scale or 1):.4g}, over all bands"
+
+
+def mean_of_bands(statistics: SourceStatistics) -> float:
+    """The mean of all bands together, in units of the full scale."""
+    return sum(statistics.mean) / len(statistics.mean)
+
+
+def setting_in_words(value: object) -> str:
+    """The value of an option as the command line takes it: none, true, 0.5, 1,2,3.
+
+    >>> setting_in_words(None), setting_in_words(True), setting_in_words((0.5, 2.0)), setting_in_words(0.1)
+    ('none', 'true', '0.5,2', '0.1')
+    """
     if isinstance(value, tuple):
         return ",".join(f"{number:g}" for number in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def score_rows(card: Card) -> list[tuple[str, str, str, str]]:

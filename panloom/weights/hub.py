@@ -11,8 +11,8 @@ from pathlib import Path
 from panloom.errors import OutputError, WeightsError
 from panloom.networks import Network
 from panloom.scene import write_aside
+from panloom.state import read_bytes
 from panloom.weights._card import Card, card_text, parse_card
-from panloom.weights._state import read_bytes
 from panloom.weights._store import from_bytes, only_network, pack, ships
 from panloom.weights._words import facts, score_rows
 

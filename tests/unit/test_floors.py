@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "panloom"
 # holds the pixels and needs torch, `types` and `errors` do not. `panloom` stands for panloom/__init__.py.
 FLOORS = (
     ("types", "errors", "_version"),
-    ("pair", "registry"),
+    ("pair", "registry", "state"),
     ("sensors", "tiling", "compute"),
     ("optics",),
     ("metrics", "classical", "networks", "generative", "scene"),

@@ -1,5 +1,6 @@
 """Scores as pages: one HTML document that needs nothing but itself, and the tables in it."""
 
+from panloom.run.page._analysis import analysis_page
 from panloom.run.page._bench import bench_page
 from panloom.run.page._evaluation import evaluation_page
 from panloom.run.page._explanation import explanation_page
@@ -21,6 +22,7 @@ __all__ = [
     "Column",
     "Row",
     "Table",
+    "analysis_page",
     "bench_page",
     "evaluation_page",
     "explanation_page",

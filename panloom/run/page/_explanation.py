@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from panloom.run._explained import Explanation, Values
+from panloom.metrics.ssim import TOOLBOX_RANGE
+from panloom.run._explained import Explanation, Ground, Values
 from panloom.run.page._charts import Axis, Line, band_axis, legend, line_chart
 from panloom.run.page._html import Html, document, facts, grid, joined, listing, section, styled, tag
 from panloom.run.page._pictures import Gallery, Images, Interest, gallery, jpeg, painted
@@ -75,13 +78,16 @@ def _about(done: Explanation) -> Html:
         ("bands", ", ".join(evaluation.bands)),
         ("ratio", f"{evaluation.ratio} PAN pixels per MS pixel"),
         ("scene", f"{done.size[0]} x {done.size[1]} PAN pixels"),
+        *([("map coordinates", _system(done.ground))] if done.ground.transform else []),
         ("drawn and scored at full resolution", _where(done, done.window)),
         ("scored at reduced resolution", _where(done, done.low_window)),
         ("seed", str(done.seed)),
         ("options", ", ".join(f"{name}={value}" for name, value in done.options.items()) or DASH),
     ]
     notes = listing("notes", dict.fromkeys((*done.warnings, *evaluation.notes)))
-    said = listing("said", done.conclusions)
+    # Numbered, and apart also where only the text is read.
+    points = [part for text in done.conclusions for part in (tag("li", text), "\n")]
+    said = tag("ol", *points, attrs={"class": "said"})
     words = (
         "Errors are ERGAS at reduced resolution by the sensor's optics, with the fit repeated there; differences below "
         "2 % do not count."
@@ -93,7 +99,30 @@ def _about(done: Explanation) -> Html:
 def _where(done: Explanation, window: Window) -> str:
     if (window.height, window.width) == done.size:
         return "all of the scene"
-    return f"{window.height} x {window.width} PAN pixels from row {window.row}, column {window.col}"
+    row, col = done.ground.pixel(window)
+    centre = _on_map(done.ground, window)
+    return f"{window.height} x {window.width} PAN pixels from row {row}, column {col}" + (centre and f"; {centre}")
+
+
+def _on_map(ground: Ground, window: Window) -> str:
+    """The centre of a part of the scene in map coordinates, to a tenth of a pixel; empty without georeference."""
+    centre = ground.centre(window)
+    if centre is None or ground.transform is None:
+        return ""
+    digits = _digits(ground.transform)
+    return f"centre x {centre[0]:.{digits}f}, y {centre[1]:.{digits}f}"
+
+
+def _digits(transform: Sequence[float]) -> int:
+    """Decimals of map coordinates that tell a tenth of a pixel."""
+    step = math.hypot(transform[0], transform[3])
+    return max(0, 1 - math.floor(math.log10(step))) if step > 0 else 0
+
+
+def _system(ground: Ground) -> str:
+    """The name in the WKT of the map coordinates."""
+    named = re.match(r'\s*\w+\["([^"]*)"', ground.crs or "")
+    return named[1] if named else DASH
 
 
 # --- pictures ---------------------------------------------------------------------------------------------
@@ -128,9 +157,14 @@ def _pictures(done: Explanation, images: Images, drawn: Gallery) -> Html:
             tag("p", f"{stretch_words(drawn, images)} {words}"),
             styled("lead", overview(drawn, reference, boxes=True), swipe(left, right)),
             styled("gallery", *(overview(drawn, name, boxes=name == "PAN") for name in ["PAN", *order])),
-            *crops(drawn, ["PAN", reference, *order]),
+            *crops(drawn, ["PAN", reference, *order], lambda place: _where(done, _in_scene(done, place))),
         ]
     )
+
+
+def _in_scene(done: Explanation, place: Window) -> Window:
+    """A part of what is drawn as a part of the scene."""
+    return place.shifted(done.window.row, done.window.col)
 
 
 # --- the fit ----------------------------------------------------------------------------------------------
@@ -151,6 +185,10 @@ def _bridge(bridged: float | None) -> list[tuple[str, str]]:
     return [] if bridged is None else [("error with renormalisation alone over that without", f"{bridged:.3f}")]
 
 
+def _sharpness(gain: float | None) -> list[tuple[str, str]]:
+    return [] if gain is None else [("MTF gain that PAN was degraded with", f"{gain:.2f}")]
+
+
 def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Those of the numbers that the adapter has."""
     work = told.get("work") or {}
@@ -161,6 +199,7 @@ def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("gate", f"{told['gate']:g}"),
         ("renormalised", "yes" if told["renormalised"] else "no"),
         *_bridge(told.get("bridged")),
+        *_sharpness(told.get("pan_gain")),
         ("seconds", f"{told['seconds']:.2f}"),
         ("tiles looked at", str(len(told["places"]))),
     ]
@@ -199,7 +238,23 @@ def _map(done: Explanation, told: Mapping[str, Any]) -> Html:
     words += [f"Orange: patches of the scene degraded once more ({len(low)})."] if low else []
     words.append("Dashed: what is drawn on this page.")
     figure = tag("figure", styled("framed", picture, *frames), tag("figcaption", " ".join(words)))
-    return joined([tag("h3", "Where it looked"), styled("lead", figure)])
+    return joined([tag("h3", "Where it looked"), styled("lead", figure), _tiles(done.ground, places)])
+
+
+def _tiles(ground: Ground, places: Sequence[Window]) -> Html:
+    """The tiles that the adapter looked at, in pixels of PAN, and their centres on the map."""
+    if not places:
+        return Html("")
+    columns = [Column(name, name) for name in ("row", "column", "height", "width")]
+    pixels = [[*ground.pixel(place), place.height, place.width] for place in places]
+    cells = [[Cell(str(number)) for number in row] for row in pixels]
+    if ground.transform is not None:
+        digits = _digits(ground.transform)
+        columns += [Column("x", "x of the centre"), Column("y", "y of the centre")]
+        centres = [ground.centre(place) or () for place in places]
+        cells = [[*row, *(Cell(f"{n:.{digits}f}") for n in at)] for row, at in zip(cells, centres, strict=True)]
+    rows = tuple(Row(str(k), tuple(row)) for k, row in enumerate(cells, 1))
+    return grid(Table("tile, PAN pixels", tuple(columns), rows))
 
 
 def _curves(told: Mapping[str, Any]) -> Html:
@@ -361,8 +416,19 @@ def _scores(done: Explanation) -> Html:
         if protocol != "full":
             words += " Every fit was repeated there, on the scene degraded once more."
         parts += [tag("h3", TITLES[protocol]), tag("p", tag("code", protocol), ": ", words)]
-        parts += [grid(score_table(evaluation, protocol)), listing("said", _notes(done, protocol))]
+        table = _told_once(score_table(evaluation, protocol), evaluation.full_scale)
+        parts += [grid(table), listing("said", _notes(done, protocol))]
     return joined(parts)
+
+
+def _told_once(table: Table, full_scale: float) -> Table:
+    """Without the SSIM of the toolbox's range where that is the full scale, whose column is the same."""
+    names = [column.name for column in table.columns]
+    if full_scale != TOOLBOX_RANGE or not {"ssim", "ssim-full-scale"} <= set(names):
+        return table
+    k = names.index("ssim")
+    rows = tuple(replace(row, cells=row.cells[:k] + row.cells[k + 1 :]) for row in table.rows)
+    return replace(table, columns=table.columns[:k] + table.columns[k + 1 :], rows=rows)
 
 
 def _notes(done: Explanation, protocol: Protocol) -> Iterable[str]:

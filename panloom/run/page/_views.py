@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from panloom.run.page._html import Html, styled, tag
 from panloom.run.page._pictures import Gallery, Images
@@ -56,12 +56,22 @@ def outline(window: Window, size: tuple[int, int], word: str = "", kind: str | N
     return tag("span", word, attrs={"style": style, "class": kind})
 
 
-def crops(drawn: Gallery, names: Sequence[str]) -> list[Html]:
-    """Every place: heading, where it lies, and what the images show there."""
+def in_image(window: Window) -> str:
+    """Where a part of an image lies in it."""
+    return f"{window.height} x {window.width} pixels from row {window.row}, column {window.col}"
+
+
+def crops(drawn: Gallery, names: Sequence[str], where: Callable[[Window], str] = in_image) -> list[Html]:
+    """Every place: heading, where it lies, and what the images show there.
+
+    Args:
+        drawn: the pictures.
+        names: of the images.
+        where: tells where a part of the images lies.
+    """
     parts: list[Html] = []
     for place, crop in zip(drawn.places, drawn.crops, strict=True):
-        window = place.window
-        where = f"{window.height} x {window.width} pixels from row {window.row}, column {window.col}, twice as large"
+        window, told = place.window, f"{where(place.window)}; {ZOOM} times as large"
         figures = [
             tag(
                 "figure",
@@ -71,7 +81,7 @@ def crops(drawn: Gallery, names: Sequence[str]) -> list[Html]:
             for name in names
         ]
         head = tag("h3", f"{place.letter}: {place.why} ")
-        parts += [head, styled("note", where, name="p"), styled("crops", *figures)]
+        parts += [head, styled("note", told, name="p"), styled("crops", *figures)]
     return parts
 
 

@@ -9,7 +9,7 @@ import torch
 from tailor_tools import F32, F64, PerBand, Shared, close, land, rng, whole, with_source
 
 from panloom import adapt
-from panloom.adapt._frame import Known, look
+from panloom.adapt._frame import Known, behind, look
 from panloom.adapt._iterate import Made
 from panloom.adapt._module import Moments, Shift, Tailor
 from panloom.adapt.cat import Conditional, ConditionalTailor, Unconditional, condition
@@ -20,21 +20,12 @@ from panloom.types import Window
 EVERY_NETWORK = pytest.mark.parametrize("network", [Shared, lambda: Shared(valid=True), PerBand], ids=["a", "b", "c"])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def tailored(network, scene=None, **options) -> ConditionalTailor:
     return ConditionalTailor(network, **options).prepare(scene or land(), rng())
 
 
-def known(network=None, scene=None) -> Known:
-    scene = scene or land()
-    return look(network, scene.sensor, [whole(scene)], renormalise=True)
+def known() -> Known:
+    return look(land().sensor, [whole(land())])
 
 
 @EVERY_NETWORK
@@ -79,7 +70,7 @@ def test_what_is_used_has_no_condition_left():
 
 def test_the_condition_is_of_the_scene_and_of_mean_square_1():
     features = torch.randn(1, 5, 20, 20, generator=rng(), dtype=F64)
-    made = Made(Moments.of([features], F64), known(), rng())
+    made = Made(Moments.of([features], F64), known(), None, rng())
     c = condition(made)
     assert c.shape == (4 + 4 + 2 + 5 + 5,)
     assert float(c.square().mean()) == pytest.approx(1)
@@ -89,7 +80,8 @@ def test_the_condition_is_of_the_scene_and_of_mean_square_1():
 
 def test_with_a_bridge_the_condition_is_that_of_the_source():
     network = with_source(Shared())
-    made = Made(Moments.of([torch.randn(1, 6, 9, 9, generator=rng())], F64), known(network), rng())
+    bridge = behind(network, known(), "always").bridge
+    made = Made(Moments.of([torch.randn(1, 6, 9, 9, generator=rng())], F64), known(), bridge, rng())
     c = condition(made)
     close(c[:10] / c[8] * 0.3, torch.tensor([0.2] * 4 + [0.05] * 4 + [0.3, 0.08], dtype=F64), 1e-6)
 

@@ -34,14 +34,6 @@ EVERY_NETWORK = pytest.mark.parametrize("network", ["shared", "per-band"])
 EVERY_ADAPTER = pytest.mark.parametrize("name", ADAPTERS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class ScaledBands(PerBand):
     """Features in units of each band's deviation in the scene."""
 

@@ -21,14 +21,6 @@ SAMPLINGS = ("manifold", "fps", "k-center", "random")
 EVERY_SAMPLING = pytest.mark.parametrize("sampling", SAMPLINGS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -20,14 +20,6 @@ from panloom.networks import Network
 SHORT = Schedule(lr=1e-2, final=1e-3, batch=4, epochs=6)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def drawn(network: Network, share: float) -> Masks:
     draw = rng(9)
     return tuple(torch.rand(p.shape, generator=draw) < share for p in network.parameters())

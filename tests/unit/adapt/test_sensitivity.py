@@ -19,14 +19,6 @@ from panloom.errors import OptionError
 SHARES = pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.3, 0.7, 1.0])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def size(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 

@@ -25,14 +25,6 @@ F64 = torch.float64
 GAINS = (0.3, 0.25, 0.35)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -109,8 +101,8 @@ def test_it_is_what_refit_gives_where_pixels_hold_no_data(net):
     of = scene(cells=28, gap=True)
     seen = whole(of)
     assert not bool(seen.valid.all())
-    settings = Refit(net, gate=1e9).settings(1.0, renormalise=True)
-    told = fit(net.informed([seen]), of, settings, rng())
+    adapter = Refit(net, gate=1e9)
+    told = fit(net.informed([seen]), of, adapter.options("auto"), adapter.settings(1.0), rng())
     assert told.report is not None
     assert told.report.decision == "adapted"
     close(fitted(net, seen, Terms(ridges=(1.0,)))[1], told(seen), 1e-5)

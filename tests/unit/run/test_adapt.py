@@ -17,7 +17,8 @@ from panloom.cli import main
 from panloom.data import georeference, make
 from panloom.errors import MethodError, OptionError, OutputError, PanloomError, PanloomWarning, SceneError, WeightsError
 from panloom.networks import SourceStatistics
-from panloom.run._scenes import FEWEST, Scaled, Several
+from panloom.run._scenes import FEWEST, Several
+from panloom.run._units import Scaled
 from panloom.run.adapt import adapt_to
 from panloom.run.evaluate import evaluate
 from panloom.run.fuse import fuse
@@ -139,7 +140,7 @@ def test_a_refused_fit_is_saved_frozen_and_said(pair, tmp_path, caplog):
     assert "what is saved is the frozen network" in caplog.text
     card = weights.card(tmp_path / "out" / "pnn.x-refit.safetensors")
     assert card.adapted is not None
-    assert card.adapted.decision in ("frozen", "direct")
+    assert card.adapted.decision == "frozen"
     assert "more than 0" in card.adapted.reason
     report = sharpen(*pair, tmp_path / "b.tif", method=str(tmp_path / "out" / "pnn.x-refit.safetensors"))
     assert any("the gate refused the fit" in text for text in report.warnings)
@@ -155,8 +156,53 @@ def test_what_is_there_is_kept(pair, tmp_path):
         adapt_to("pnn.x+refit", pair[0], tmp_path / "none.tif", out=out, overwrite=True)
     assert first.read_bytes() == before
     first.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-    with pytest.raises(WeightsError, match="damaged or was changed"):
+    with pytest.raises(WeightsError, match=r"damaged or was changed.* copy both files once more, or adapt again"):
         resolve(str(first))
+
+
+def test_a_file_that_lost_its_card_is_told_for_what_it_is(pair, tmp_path):
+    file = Path(adapt_to("pnn.x+swift", *pair, out=tmp_path / "out", options={"gate": 9, "epochs": 1}).file)
+    file.with_suffix(".toml").unlink()
+    for use in (resolve, lambda path: weights.import_weights(path, "new", facts={"licence": "MIT"})):
+        with pytest.raises(WeightsError, match=r"adapted weights, .* or adapt again") as told:
+            use(str(file))
+        assert "weights import" not in str(told.value)
+    net = Path(weights.path("pnn.x"))
+    net.with_suffix(".toml").unlink()
+    with pytest.raises(WeightsError, match="panloom weights import makes one"):
+        resolve(str(net))
+
+
+def test_a_missing_input_is_told_before_an_existing_output(pair, tmp_path):
+    adapt_to("pnn.x+refit", *pair, out=tmp_path / "out", options={"gate": 9})
+    with pytest.raises(SceneError, match=r"none\.tif"):
+        adapt_to("pnn.x+refit", pair[0], tmp_path / "none.tif", out=tmp_path / "out")
+
+
+def test_the_card_is_shown_as_that_of_an_adaptation(pair, tmp_path):
+    card = adapt_to("pnn.x+refit", *pair, out=tmp_path / "out", options={"gate": 9}).card
+    assert card.adapted is not None
+    assert card.adapted.statistics is not None
+    shown = dict(weights.facts(replace(card, data="what the parent saw")))
+    assert shown["parent trained on"] == "what the parent saw"
+    assert " s on " in shown["adaptation took"]
+    mean = 2047 * sum(card.adapted.statistics.mean) / 4
+    assert shown["mean of what it was adapted to"] == f"{mean:.4g}, over all bands"
+    assert arrays()[1].mean() == pytest.approx(mean, rel=0.01)
+    assert not [label for label in shown if "training" in label or label == "trained on"]
+
+
+def test_warnings_speak_of_adapting(tmp_path):
+    made = make(128, 128, sensor="worldview-3", bands=8, phase=CENTRED, wedge=False, seed=1)
+    save(tmp_path / "pan.tif", made.pan[None], crs=None, transform=None)
+    save(tmp_path / "ms.tif", made.ms[:5], crs=None, transform=None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = networks.build("pnn", {"bands": 5})
+    weights.save(net, weights.Card("pnn.five", "MIT", options={"bands": 5}, bands=5))
+    done = adapt_to("pnn.five+refit", tmp_path / "pan.tif", tmp_path / "ms.tif", out=tmp_path / "out")
+    assert any("are adapted to like the others" in text for text in done.warnings)
+    assert not any("sharpened" in text for text in (*done.warnings, *done.notes))
 
 
 # ---- scenes that do not fit ----------------------------------------------------------------------
@@ -167,10 +213,25 @@ def test_another_scene_is_held_against_the_card(pair, tmp_path):
     pan, ms = arrays()
     with pytest.raises(MethodError, match="works at ratio 4"):
         fuse(pan, ms[:, ::2, ::2], method=file, sensor="quickbird")
-    with pytest.raises(MethodError, match="works on 4 bands"):
+    with pytest.raises(MethodError, match=r"works on 4 bands .*, and this scene has 3: blue, green, red; no weights"):
         fuse(pan, ms[:3], method=file, sensor="quickbird", bands=["blue", "green", "red"])
-    with pytest.warns(PanloomWarning, match="whose MTF gains are"):
+    with pytest.warns(PanloomWarning, match=r"whose MTF gains are.*adapt its parent to this scene$"):
         fuse(pan, ms, method=file, sensor="ikonos")
+    with pytest.warns(PanloomWarning, match=r"whose MTF gains are.*\(--sensor\)$"):
+        fuse(pan, ms, method=file)
+
+
+def test_a_scene_in_other_units_is_warned_of(pair, tmp_path):
+    file = adapt_to("pnn.x+refit", *pair, out=tmp_path / "out", options={"gate": 9}).file
+    pan, ms = arrays()
+    with pytest.warns(PanloomWarning, match=r"10 times as much, hardly the same units"):
+        fuse(10 * pan, 10 * ms, method=file, sensor="quickbird")
+    recorded, _ = Reading().read(str(pair[0]), [str(pair[1])])
+    same, more = (
+        evaluate(replace(recorded, pan=k * recorded.pan, ms=k * recorded.ms), [file], protocol="full").remarks
+        for k in (1, 10)
+    )
+    assert [sum("times as much" in text for text in texts) for texts in (same, more)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -226,8 +287,18 @@ def test_a_folder_is_adapted_to_together(tmp_path):
 def test_the_odd_scene_is_named(tmp_path):
     write(tmp_path / "many", "scene0")
     write(tmp_path / "many", "scene1", sensor="ikonos")
-    with pytest.raises(SceneError, match=r"scene1_pan\.tif has sensor ikonos"):
+    with pytest.raises(SceneError, match=r"scene1_pan\.tif has sensor ikonos.* \(--sensor\)"):
         adapt_to("pnn.x+refit", tmp_path / "many", out=tmp_path / "out")
+
+
+def test_advice_that_was_followed_is_not_given_again(tmp_path):
+    write(tmp_path / "many", "scene0")
+    made = make(64, 64, sensor="landsat-8", bands=["blue", "green", "red", "nir"], wedge=False, seed=2)
+    place = georeference(made)
+    save(tmp_path / "many" / "scene1_pan.tif", made.pan[None], crs=place.crs, transform=place.pan)
+    save(tmp_path / "many" / "scene1_ms.tif", made.ms, crs=place.crs, transform=place.ms)
+    with pytest.raises(SceneError, match=r"has ratio 2.*leave one of them out$"):
+        adapt_to("pnn.x+refit", tmp_path / "many", out=tmp_path / "out", sensor="quickbird")
 
 
 def test_several_scenes_are_one_with_no_data_between(tmp_path):

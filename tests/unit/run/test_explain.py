@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,7 +20,8 @@ from panloom.data import procedural
 from panloom.errors import MethodError, OutputError
 from panloom.run import _explained
 from panloom.run._conclusions import compared, conclusions, used_role, verdict
-from panloom.run._explained import _quick_look, _window
+from panloom.run._explained import _quick_look
+from panloom.run._part import Ground, part
 from panloom.run._power import frequencies, radial_power, squares
 from panloom.run.demo import demo
 from panloom.run.evaluate import Score
@@ -143,7 +145,7 @@ def test_a_ready_fuser_is_drawn_on_a_part_as_it_is(made, monkeypatch, tmp_path):
 
 
 def test_a_refused_fit_is_shown_and_not_used(made, tmp_path):
-    done = explain(scene_of(made), METHOD, {"gate": 0.0, "direct": False}, tmp_path)
+    done = explain(scene_of(made), METHOD, {"gate": 0.0, "renormalise": "always"}, tmp_path)
     assert done.used == "bridged"
     assert done.verdict.startswith("The output is the network as it is")
     fused = done.pictures.fused
@@ -224,19 +226,95 @@ def test_an_earlier_report_may_be_replaced_and_other_files_stay(tmp_path):
     check_explain(METHOD, tmp_path)
 
 
-def test_the_command_line(tmp_path):
+@pytest.fixture
+def files(tmp_path):
     made = demo(tmp_path / "demo", size=64, method="exp")
-    pan, ms = (str(made.folder / name) for name in ("pan.tif", "ms.tif"))
-    call = ["sharpen", pan, ms, str(tmp_path / "out.tif"), "--explain", str(tmp_path / "why"), "--threads", "1"]
+    return [str(made.folder / name) for name in ("pan.tif", "ms.tif")]
+
+
+def test_the_command_line(files, tmp_path):
+    call = ["sharpen", *files, str(tmp_path / "out.tif"), "--explain", str(tmp_path / "why"), "--threads", "1"]
     refused = CliRunner().invoke(main, [*call, "--method", "gsa"])
     assert refused.exit_code == 2
     assert "has no adapter" in refused.output
     assert not (tmp_path / "out.tif").exists()
-    done = CliRunner().invoke(main, [*call, "--method", METHOD, "--set", "tiles=1", "-q"])
+    words = ["--method", METHOD, "--set", "tiles=1", "-q", "--report", str(tmp_path / "report.json")]
+    done = CliRunner().invoke(main, [*call, *words])
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "why" / NUMBERS).read_text())
-    assert told["options"]["tiles"] == "1"
+    assert (told["options"]["tiles"], told["options"]["ridge"]) == ("1", "none")
+    # No other fit takes the very same time: what is explained is what was used.
+    assert told["fit"]["seconds"] == json.loads((tmp_path / "report.json").read_text())["fit"]["seconds"]
+    page = Page((tmp_path / "why" / PAGE).read_text(encoding="utf-8"))
+    assert "map coordinates" in page.text
+    assert "y of the centre" in page.text
+
+
+def test_an_adaptation_that_is_kept_is_explained(files, tmp_path):
+    call = ["adapt", METHOD, *files, "--out", str(tmp_path / "out"), "--explain", str(tmp_path / "why"), "--json"]
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "why" / NUMBERS).read_text())
+    assert told["fit"]["seconds"] == json.loads(done.stdout)["fit"]["seconds"]
     assert (tmp_path / "why" / PAGE).exists()
+
+
+def test_several_scenes_adapted_to_together_are_not_explained(files, tmp_path):
+    folder = str(tmp_path / "demo")
+    done = CliRunner().invoke(main, ["adapt", METHOD, folder, "--out", str(tmp_path / "out"), "--explain", "why"])
+    assert done.exit_code == 2
+    assert "--explain tells of one scene" in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+# --- where things lie -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "side", "expected"), [(600, 512, 510), (301, 512, 300)])
+def test_a_part_is_of_whole_ms_pixels(size, side, expected):
+    pan, ms = torch.zeros(1, 1, size, size), torch.zeros(1, 4, -(-size // 3), -(-size // 3))
+    scene = array_scene(pan, ms, sensor=drawn(24, 24).sensor, phase=(1.0, 1.0), full_scale=1.0)
+    found = part(scene, side)
+    assert (found.height, found.width) == (expected, expected)
+    assert (found.row % 3, found.col % 3) == (0, 0)
+
+
+def test_what_is_drawn_is_as_large_as_it_says(larger, monkeypatch, tmp_path):
+    monkeypatch.setattr(_explained, "SIDE", 66)
+    done = explain(scene_of(larger), METHOD, {"tiles": 1}, tmp_path)
+    assert done.pictures.pan.shape[-2:] == (64, 64) == (done.window.height, done.window.width)
+    page = Page((tmp_path / PAGE).read_text(encoding="utf-8"))
+    row, col = done.window.row, done.window.col
+    assert f"64 x 64 PAN pixels from row {row}, column {col}" in page.text
+    # Places are told in pixels of PAN, not of the picture.
+    noted = re.findall(r"(\d+) x \d+ PAN pixels from row (\d+), column (\d+); 2 times", page.text)
+    assert noted
+    assert all(row <= int(r) <= row + 64 - int(n) and col <= int(c) <= col + 64 - int(n) for n, r, c in noted)
+
+
+def test_pixels_and_map():
+    window = Window(10, 20, 4, 8)
+    assert Ground((-3, 5)).pixel(window) == (7, 25)
+    assert Ground().centre(window) is None
+    assert Ground((0, 0), None, (0.5, 0, 1000.0, 0, -0.5, 2000.0)).centre(window) == (1012.0, 1994.0)
+
+
+def test_a_column_is_told_once(explained):
+    page = Page((explained[1] / PAGE).read_text(encoding="utf-8"))
+    assert page.text.count("L=2047") == 2  # in each form of reduced resolution
+    assert "L2047" not in page.text
+
+
+def test_conclusions_are_a_list(explained):
+    done, folder = explained
+    (items,) = re.findall(r'<ol class="said">(.*?)</ol>', (folder / PAGE).read_text(encoding="utf-8"), re.DOTALL)
+    assert items.count("<li>") == len(done.conclusions) > 1
+
+
+def test_options_are_in_the_words_of_the_command_line(explained):
+    options = explained[0].options
+    assert options["ridge"] == "none"
+    assert resolve(METHOD, options).ridge is None
 
 
 # --- the parts --------------------------------------------------------------------------------------------
@@ -244,11 +322,11 @@ def test_the_command_line(tmp_path):
 
 def test_the_part_of_a_large_scene_holds_data(made):
     whole = scene_of(made)
-    assert _window(whole, 512) == Window(0, 0, 128, 144)
-    assert _window(whole, 64) == Window(32, 40, 64, 64)
+    assert part(whole, 512) == Window(0, 0, 128, 144)
+    assert part(whole, 64) == Window(32, 40, 64, 64)
     valid = torch.ones((1, 1, 128, 144), dtype=torch.bool)
     valid[..., 36:92, 36:108] = False
-    window = _window(scene_of(made, pan_valid=valid), 32)
+    window = part(scene_of(made, pan_valid=valid), 32)
     assert bool(valid[0, 0, window.row : window.row_end, window.col : window.col_end].all())
 
 
@@ -304,10 +382,18 @@ def test_wins_and_losses_are_said_alike():
     assert "what the network learned counts (" in won
     lost = said(exp=1.9, network=1.8, bridged=2.5, fitted=2.0, regression=1.5, random=1.6)
     assert "raises the error of the network" in lost
-    assert "Renormalisation alone makes it worse" in lost
+    assert "see --set renormalise=never" in lost
     assert "the network does not help on this scene" in lost
     assert "what the network learned does not help" in lost
     assert "worse than not sharpening" in lost
+
+
+def test_renormalisation_that_was_not_used_is_not_advised_against():
+    plain = replace(REPORT, renormalised=False, bridged=1.2)
+    words = said(plain, network=2.0, bridged=2.5, fitted=1.5)
+    assert "what was adapted is the network without it" in words
+    assert "--set" not in words
+    assert "renormalisation alone" not in said(plain, network=2.0, bridged=1.9, fitted=1.5)
 
 
 def test_an_index_without_reference_is_not_believed_against_the_error():

@@ -19,6 +19,7 @@ from panloom.networks import Network
 from panloom.run.catalogue import about, about_cite, adapters, summaries, trained
 from panloom.run.resolve import card_of, methods, options_of, resolve, trained_ratios
 from panloom.types import Grid, Traits
+from panloom.weights import _store
 
 folder = pytest.fixture(autouse=True)(own_folder)
 
@@ -202,3 +203,11 @@ def test_every_option_is_described_where_it_stands_or_where_it_comes_from(name):
 def test_a_description_of_several_lines_is_told_whole():
     told = {option.name: option.help for option in options_of("regression")}
     assert told["gate"].endswith("0 always keeps the frozen output.")
+
+
+def test_a_card_is_read_once(monkeypatch):
+    weights.save(small_network(), small_card(), overwrite=True)
+    read: list[Path] = []
+    monkeypatch.setattr(_store, "read_card", lambda path: [read.append(path), weights.read_card(path)][1])
+    resolve("fusionnet.test+refit", {"gate": 1})
+    assert len(read) == 1
