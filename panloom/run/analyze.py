@@ -14,15 +14,15 @@ from panloom.analysis.foreign import Model, open_model
 from panloom.compute import Policy
 from panloom.errors import MethodError, OptionError, OutputError
 from panloom.pair import Fuser
-from panloom.run._analysis_conclusions import method_conclusions, model_conclusions
-from panloom.run._analysis_figures import method_figures, model_figures
-from panloom.run._analysis_method import method_findings, method_quality
-from panloom.run._analysis_model import model_findings, pictures_for
-from panloom.run._analysis_plots import check_matplotlib
-from panloom.run._analysis_record import REPORT, Analysis
-from panloom.run._analysis_scenes import Site, drawn_site, opened_site
 from panloom.run._aside import make_folder, write_text
 from panloom.run._fits import beyond_training, check_fits, fit_in_words
+from panloom.run.analysis.conclusions import method_conclusions, model_conclusions
+from panloom.run.analysis.figures import method_figures, model_figures
+from panloom.run.analysis.method import method_findings, method_quality
+from panloom.run.analysis.model import model_findings, pictures_for
+from panloom.run.analysis.plots import check_matplotlib
+from panloom.run.analysis.record import REPORT, Analysis
+from panloom.run.analysis.scenes import Site, drawn_site, opened_site
 from panloom.run.evaluate import Told
 from panloom.run.page import analysis_page
 from panloom.run.preparing import prepared

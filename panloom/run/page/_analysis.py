@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 
 from panloom.analysis import Descriptors
-from panloom.run._analysis_record import Analysis, Figure, FuserNumbers, NetworkNumbers, Parts, Quality
+from panloom.run.analysis.record import Analysis, Figure, FuserNumbers, NetworkNumbers, Parts, Quality
 from panloom.run.page._html import Html, document, facts, grid, joined, listing, section, styled, tag
 from panloom.run.page._tables import Column, Row, Table, plain
 

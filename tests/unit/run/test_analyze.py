@@ -17,9 +17,9 @@ from panloom.analysis import models
 from panloom.compute import Policy
 from panloom.data import procedural
 from panloom.errors import MethodError, OptionError, OutputError, SceneError, WeightsError
-from panloom.run import _analysis_method, _analysis_model, _analysis_plots, _analysis_scenes
-from panloom.run._analysis_captions import CAPTIONS
-from panloom.run._analysis_scenes import Site, drawn_pictures, drawn_site, evenly, read_pictures
+from panloom.run import analysis
+from panloom.run.analysis.captions import CAPTIONS
+from panloom.run.analysis.scenes import Site, drawn_pictures, drawn_site, evenly, read_pictures
 from panloom.run.analyze import NUMBERS, PAGE, Request, analyze, check_analyze
 from panloom.run.resolve import resolve
 from panloom.scene import array_scene
@@ -41,11 +41,11 @@ def _small():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_analysis_scenes, "SIDE", 128)
-        patch.setattr(_analysis_method, "RESPONSE_SIDE", 128)
-        patch.setattr(_analysis_model, "SIDE", 40)
-        patch.setattr(_analysis_model, "PATCHES", 6)
-        patch.setattr(_analysis_plots, "DPI", 40)
+        patch.setattr(analysis.scenes, "SIDE", 128)
+        patch.setattr(analysis.method, "RESPONSE_SIDE", 128)
+        patch.setattr(analysis.model, "SIDE", 40)
+        patch.setattr(analysis.model, "PATCHES", 6)
+        patch.setattr(analysis.plots, "DPI", 40)
         yield
     torch.set_num_threads(before)
 
@@ -140,7 +140,7 @@ def test_a_linear_method_is_found_to_be_linear(method):
 
 
 def test_interpolation_needs_one_filter_only():
-    found = _analysis_method.method_findings(resolve("exp"), drawn_site("exp", resolve("exp"), None), 0, lambda: None)
+    found = analysis.method.method_findings(resolve("exp"), drawn_site("exp", resolve("exp"), None), 0, lambda: None)
     assert found.parts.response == "one filter of PAN for all places"
     assert min(band.r2 for band in found.parts.bands) > 0.9999
     assert found.numbers.sums == pytest.approx((1.0,) * 4, abs=1e-4)
@@ -298,7 +298,7 @@ def test_a_method_that_draws_noise_needs_a_seed(tmp_path, monkeypatch):
 
 def test_a_model_that_draws_noise_needs_a_seed(tmp_path):
     from panloom.analysis.foreign import open_model
-    from panloom.run._analysis_model import model_findings
+    from panloom.run.analysis.model import model_findings
 
     opened = open_model(model_file(tmp_path))
     noisy = replace(opened, net=lambda x: opened.net(x) + torch.rand(()))
@@ -308,7 +308,7 @@ def test_a_model_that_draws_noise_needs_a_seed(tmp_path):
 
 def test_a_model_of_one_size_is_given_that_size(tmp_path):
     from panloom.analysis.foreign import open_model
-    from panloom.run._analysis_model import PUBLISHED, model_findings, pictures_for
+    from panloom.run.analysis.model import PUBLISHED, model_findings, pictures_for
 
     opened = open_model(model_file(tmp_path))
 
@@ -377,17 +377,17 @@ def scene(height: int, width: int, valid: bool = True) -> Site:
 
 def test_a_scene_that_is_too_small_or_empty_is_told():
     with pytest.raises(SceneError, match=r"10 x 12 MS pixels.*needs 16 x 16"):
-        _analysis_scenes._part(scene(40, 48).scene, "s")
+        analysis.scenes._part(scene(40, 48).scene, "s")
     with pytest.raises(SceneError, match="no pixel of the chosen part is valid"):
-        _analysis_scenes._part(scene(96, 96, valid=False).scene, "s")
+        analysis.scenes._part(scene(96, 96, valid=False).scene, "s")
 
 
 def test_a_scene_is_compared_with_its_own_ms_where_it_is_large_enough():
     exp = resolve("exp")
-    quality, notes = _analysis_method.method_quality("exp", exp, exp, scene(256, 256), 0, ONE)
+    quality, notes = analysis.method.method_quality("exp", exp, exp, scene(256, 256), 0, ONE)
     assert notes == []
     assert quality.size == (40, 40)
     assert "its own MS" in quality.truth
-    nothing, said = _analysis_method.method_quality("exp", exp, exp, scene(96, 96), 0, ONE)
+    nothing, said = analysis.method.method_quality("exp", exp, exp, scene(96, 96), 0, ONE)
     assert nothing is None
     assert "32 x 32" in said[0]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from panloom.analysis import Descriptors
-from panloom.run._analysis_conclusions import method_conclusions, model_conclusions
-from panloom.run._analysis_record import FuserNumbers, Likeness, Lines, NetworkNumbers, Parts, Quality, Share, Stimulus
+from panloom.run.analysis.conclusions import method_conclusions, model_conclusions
+from panloom.run.analysis.record import FuserNumbers, Likeness, Lines, NetworkNumbers, Parts, Quality, Share, Stimulus
 
 BANDS = ("blue", "nir")
 IDEAL = Descriptors(1.0, 0.95, 1.0, 0.1, (-60.0, -60.0, -60.0), 0.01, -0.2, 0.99)

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from system_tools import call, done, fails, leftovers
 
 from panloom.analysis import models
-from panloom.run import _analysis_method, _analysis_model, _analysis_plots, _analysis_scenes
+from panloom.run import analysis
 
 pytestmark = pytest.mark.usefixtures("no_registration", "small_figures")
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("no_registration", "small_figures")
 @pytest.fixture
 def small_figures(monkeypatch):
     """Coarse figures and few places: what is drawn is looked at in the unit tests."""
-    monkeypatch.setattr(_analysis_plots, "DPI", 40)
-    monkeypatch.setattr(_analysis_method, "RESPONSE_SIDE", 96)
-    monkeypatch.setattr(_analysis_model, "SIDE", 40)
-    monkeypatch.setattr(_analysis_model, "PATCHES", 4)
+    monkeypatch.setattr(analysis.plots, "DPI", 40)
+    monkeypatch.setattr(analysis.method, "RESPONSE_SIDE", 96)
+    monkeypatch.setattr(analysis.model, "SIDE", 40)
+    monkeypatch.setattr(analysis.model, "PATCHES", 4)
 
 
 def record(folder) -> dict:
@@ -92,5 +92,5 @@ def test_help_shows_examples():
     shown = done(call("analyze", "--help")).stdout
     assert "panloom analyze mtf-glp-cbd --out look" in shown
     assert "panloom analyze carn_m.pth --scale 2 --out look" in shown
-    assert _analysis_scenes.SIDE == 512  # as the help says
+    assert analysis.scenes.SIDE == 512  # as the help says
     assert "512 x 512" in shown

@@ -23,10 +23,10 @@ from panloom.analysis import (
     split,
 )
 from panloom.analysis.foreign import Model
-from panloom.run._analysis_method import BICUBIC, IDEAL, bicubic, step
-from panloom.run._analysis_numbers import PLANE, compared_with_truth, cut, on_axes, profile, shared, table
-from panloom.run._analysis_record import NetworkNumbers, Parts, Quality, Stimulus
-from panloom.run._analysis_scenes import Natural, drawn_pictures, read_pictures
+from panloom.run.analysis.method import BICUBIC, IDEAL, bicubic, step
+from panloom.run.analysis.numbers import PLANE, compared_with_truth, cut, on_axes, profile, shared, table
+from panloom.run.analysis.record import NetworkNumbers, Parts, Quality, Stimulus
+from panloom.run.analysis.scenes import Natural, drawn_pictures, read_pictures
 
 #: Input pixels along a side of a patch that the derivative is taken at, and how many patches.
 PATCH, PATCHES = 31, 24

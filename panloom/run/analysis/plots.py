@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from panloom.errors import OptionError
-from panloom.run._analysis_record import Lines
+from panloom.run.analysis.record import Lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

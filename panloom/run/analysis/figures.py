@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from panloom.analysis import Split
-from panloom.run._analysis_captions import CAPTIONS
-from panloom.run._analysis_method import MethodFindings, most_nonlinear
-from panloom.run._analysis_model import JACOBIAN, ModelFindings, channel_names
-from panloom.run._analysis_plots import (
+from panloom.run.analysis.captions import CAPTIONS
+from panloom.run.analysis.method import MethodFindings, most_nonlinear
+from panloom.run.analysis.model import JACOBIAN, ModelFindings, channel_names
+from panloom.run.analysis.plots import (
     COLOURS,
     LARGE,
     cropped,
@@ -30,8 +30,8 @@ from panloom.run._analysis_plots import (
     png,
     scale_of,
 )
-from panloom.run._analysis_record import Figure, Lines, Parts, Quality, Stimulus
-from panloom.run._analysis_scenes import evenly
+from panloom.run.analysis.record import Figure, Lines, Parts, Quality, Stimulus
+from panloom.run.analysis.scenes import evenly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

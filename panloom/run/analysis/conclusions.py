@@ -6,8 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from panloom.run._analysis_model import PUBLISHED, channel_names
-from panloom.run._analysis_record import FuserNumbers, Likeness, NetworkNumbers, Parts, Quality
+from panloom.run.analysis.model import PUBLISHED, channel_names
+from panloom.run.analysis.record import FuserNumbers, Likeness, NetworkNumbers, Parts, Quality
 
 #: Changes of a level that do not count, and shares of other bands.
 LEVEL, MIXED = 0.02, 0.1

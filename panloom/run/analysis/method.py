@@ -27,7 +27,9 @@ from panloom.data.scenes import recorded
 from panloom.errors import OptionError
 from panloom.optics import physical
 from panloom.pair import Fuser, Pair
-from panloom.run._analysis_numbers import (
+from panloom.run._explained import LOW_SIDE
+from panloom.run._part import part
+from panloom.run.analysis.numbers import (
     PLANE,
     compared_with_truth,
     cut,
@@ -38,10 +40,8 @@ from panloom.run._analysis_numbers import (
     shared,
     table,
 )
-from panloom.run._analysis_record import FuserNumbers, Parts, Quality
-from panloom.run._analysis_scenes import Site
-from panloom.run._explained import LOW_SIDE
-from panloom.run._part import part
+from panloom.run.analysis.record import FuserNumbers, Parts, Quality
+from panloom.run.analysis.scenes import Site
 from panloom.run.fuse import whole
 from panloom.run.preparing import prepared
 from panloom.run.protocol import problems

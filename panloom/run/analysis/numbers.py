@@ -12,7 +12,7 @@ from torch import Tensor
 from panloom.analysis import Split
 from panloom.errors import OptionError
 from panloom.metrics.fsds import FSDS, FSDS_POWER, FSDS_WINDOWED, SpectrumIndex, SpectrumSimilarity
-from panloom.run._analysis_record import Likeness, Lines, Parts, Quality, Share
+from panloom.run.analysis.record import Likeness, Lines, Parts, Quality, Share
 from panloom.types import Window
 
 #: Frequencies along a side of the plane that responses are drawn in.
