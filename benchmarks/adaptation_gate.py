@@ -108,8 +108,8 @@ def score(data: Path, file: Path, sensor: str, count: int, *, held_out: bool) ->
             missing = [name for name in ADAPTERS if (number_, host, name) not in there]
             if missing:
                 direct = ergas(prepared(host, {}, scene), scene, example)
-                # Behind the bridge, and the same whatever the adapter is.
-                frozen = ergas(prepared(f"{host}+refit", {"gate": 0.0, "renormalise": "always"}, scene), scene, example)
+                # Behind the bridge or without it, and the same whatever the adapter is.
+                frozen = ergas(prepared(f"{host}+refit", {"gate": 0.0}, scene), scene, example)
                 base = {"scene": number_, "host": host, "direct": direct, "frozen": frozen}
                 found += [base | adapted(host, name, scene, example) for name in missing]
                 file.write_text(json.dumps(found))

@@ -31,6 +31,6 @@ def recipe(data: Path | None) -> Recipe:
         return {**watched(net), **{f"refit/{name}": score for name, score in fitted.items()}}
 
     looks = Development(scores, every=2000)
-    made = for_any_sensor("open-fit", {}, data, splits.names("development"), looks, steps=10_000)
-    # Weights that are good already are moved with care.
-    return replace(made, objective=Refitted(), optimizer=Muon(4e-4, weight_decay=1e-3))
+    made = for_any_sensor("open-fit", {}, data, splits.names("development"), looks, steps=20_500)
+    # Weights that are good already are moved with care, and their mean is taken over more steps.
+    return replace(made, objective=Refitted(), optimizer=Muon(1e-3, weight_decay=1e-3), ema=0.9995)
