@@ -21,7 +21,7 @@ from typing import TypeVar
 import torch
 
 from panloom import classical, networks
-from panloom.analysis import fuser_response, split_fuser
+from panloom.analysis import fuser_response, least_cells, split_fuser
 from panloom.compute import processor_name
 from panloom.compute._parts import cut
 from panloom.data import make
@@ -34,9 +34,6 @@ Result = TypeVar("Result")
 
 #: Forward passes for each input channel.
 BUDGET = 20
-
-#: MS pixels along a side of the pair that goes before.
-SMALL = 16
 
 
 def scene_of(size: int, bands: int) -> Scene:
@@ -91,7 +88,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name in given.network or ["fusionnet"]:
         fuser = method(name, scene)
-        costs(fuser, cut(pair, Window(0, 0, SMALL, SMALL)), 1)
+        small = least_cells(fuser) + fuser.traits.multiple
+        small -= small % fuser.traits.multiple
+        costs(fuser, cut(pair, Window(0, 0, small, small)), 1)
         forward, response, splitting, *ratios = costs(fuser, pair, given.repeat)
         alone, both = (ratio / (given.bands + 1) for ratio in ratios)
         print(

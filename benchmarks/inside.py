@@ -57,9 +57,6 @@ FEW = ("gsa", "mtf-glp-cbd")
 #: Drawn scenes, by the tag of the weights that belong to them.
 DRAWN = {"qb": "quickbird", "wv2": "worldview-2", "wv3": "worldview-3"}
 
-#: Networks of any bands, on each drawn scene and on the pair.
-ANY = ("universal.open", "universal.open-small")
-
 #: What the pair is called.
 LANDSAT = "landsat-7"
 
@@ -84,12 +81,13 @@ Row = dict[str, float]
 
 def jobs(landsat: Path | None) -> Iterator[tuple[str, str]]:
     """(scene, method): each network of a sensor on its own, those of any bands on all, the shelf on the first."""
+    universal = [name for name in names() if name.startswith("universal.")]
     for tag, sensor in DRAWN.items():
         own = [name for name in names() if name.endswith(f".{tag}-open")]
         shelf = CLASSICAL if tag == "qb" else FEW
-        yield from ((sensor, name) for name in (*shelf, *ANY, *own))
+        yield from ((sensor, name) for name in (*shelf, *universal, *own))
     if landsat is not None:
-        yield from ((LANDSAT, name) for name in (*FEW, *ANY))
+        yield from ((LANDSAT, name) for name in (*FEW, *universal))
 
 
 def site_of(scene: str, method: str, landsat: Path | None) -> Site:
@@ -154,6 +152,8 @@ def table(out: Path) -> str:
         if file.is_file():
             rows: dict[str, Row] = json.loads(file.read_text())
             known = next(iter(rows.values()))["known"]
+            order = [name for where, name in jobs(out) if where == scene and name in rows]
+            rows = {name: rows[name] for name in order}
             text += [f"{scene}; PAN knows {known:.2f} of a detail of the median band", "", *_rows(rows), ""]
     return "\n".join(text)
 

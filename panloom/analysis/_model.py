@@ -24,7 +24,8 @@ class Model:
             the type that it was given. It raises OptionError for an image that it cannot take.
         smallest: rows and columns of the smallest image that it takes, as far as that is known.
         fixed: (rows, columns) of the only image that it takes; None: any from `smallest`.
-        full_scale: what 1.0 becomes before the network sees it; `net` does that, and divides the output.
+        full_scale: what 1.0 becomes before the network sees it; `net` does that, and divides the output. That of the
+            architecture for a state dict, which does not tell; measured for a graph.
         differentiable: `net` can be differentiated by torch; otherwise analysis takes finite differences.
         parameters: numbers of its weights; None where the file does not tell.
         licence: what is known about it, in a sentence for whoever runs the network.

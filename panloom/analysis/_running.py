@@ -9,11 +9,14 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 
 from panloom.errors import OptionError
 
 Image = Callable[[Tensor], Tensor]
 Net = TypeVar("Net")
+Given = TypeVar("Given")
 
 #: What torch, numpy and runtimes of other frameworks raise for a size or a type that they do not take.
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)
@@ -76,12 +79,12 @@ def finite(y: Tensor) -> Tensor:
     return y
 
 
-def seeded(function: Image, seed: int | None) -> Image:
+def seeded(function: Callable[[Given], Tensor], seed: int | None) -> Callable[[Given], Tensor]:
     """The function with torch's generators seeded before each call and left as they were; None: as it is."""
     if seed is None:
         return function
 
-    def call(x: Tensor) -> Tensor:
+    def call(x: Given) -> Tensor:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             return function(x)
@@ -106,8 +109,20 @@ def check_repeats(first: Tensor, second: Tensor, seed: int | None) -> None:
 
 
 def fitted(net: Image, x: Tensor) -> Tensor:
-    """The input in the type and on the device of a module's weights; as it is for what is no module."""
-    first = next(net.parameters(), None) if isinstance(net, nn.Module) else None
+    """The input in the type and on the device of a module's weights; as it is for what is no module.
+
+    Raises:
+        OptionError: the module is in training mode, and that counts: it drops values, or learns from what it sees.
+    """
+    if not isinstance(net, nn.Module):
+        return x
+    learning = [each for each in net.modules() if each.training and isinstance(each, (_NormBase, _DropoutNd))]
+    if learning:
+        raise OptionError(
+            f"the network is in training mode, where its {type(learning[0]).__name__} does something else than later: "
+            "call its eval() first"
+        )
+    first = next(net.parameters(), None)
     return x if first is None else x.to(first)
 
 

@@ -11,7 +11,7 @@ cell and repeats with it: k is kept for each of the ratio^2 places, with which a
 
 Impulses stand on lattices whose spacing exceeds what the halo of `Traits` lets them reach, so that one pass serves many
 places. A method with statistics of the whole tile (`tiling="whole"`) has no such bound: its response is cut to a
-window, and what lies beyond enters with random signs.
+window, and what lies beyond enters with random signs. Places beside missing data do not count.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -59,7 +60,8 @@ class FuserResponse:
             `pair.phase`.
         mixing: [b, c]: what a constant 1 on band c of MS adds to band b, mean over the image.
         leakage: the same for a constant 1 on PAN.
-        pan_phases: `pan` for each [row, col] of a PAN pixel in its cell.
+        pan_phases: `pan` for each [row, col] of a PAN pixel in its cell. Each is known by few places: of a method that
+            is not linear they differ by chance too.
     """
 
     pan: Response
@@ -67,6 +69,15 @@ class FuserResponse:
     mixing: Float[Tensor, "bands bands"]
     leakage: Float[Tensor, " bands"]
     pan_phases: Float[Tensor, "r r bands K K"]
+
+    def averaged(self) -> FuserResponse:
+        """The same with one PAN kernel, the mean, for all places in a cell: what to split a network with."""
+        return replace(self, pan_phases=self.pan.kernel[:, 0].expand_as(self.pan_phases))
+
+
+def least_cells(fuser: Fuser) -> int:
+    """MS pixels along each side of the smallest pair that `fuser_response` takes: one window of the response to MS."""
+    return 2 * (_halo(fuser) + physical.REACH) + 1
 
 
 def fuser_response(fuser: Fuser, pair: Pair, *, seed: int) -> FuserResponse:
@@ -77,45 +88,55 @@ def fuser_response(fuser: Fuser, pair: Pair, *, seed: int) -> FuserResponse:
 
     Args:
         fuser: prepared for the scene of the pair.
-        pair: one tile; at best so large that windows of twice the method's halo (and EXP's) fit into it: a smaller one
-            cuts the kernels.
+        pair: one tile of `least_cells` MS pixels along a side or more; the more, the more places.
         seed: of signs and places of the impulses, and of noise that the method draws.
 
     Raises:
         MethodError: the method does not take the pair, or has an output or a derivative that is not finite or of
             another shape; several pairs at once, or several PAN bands.
-        OptionError: the method draws noise that the seed does not fix.
+        OptionError: the pair is too small, or has missing data wherever the response could be looked at; or the method
+            draws noise that the seed does not fix.
     """
-    _check_repeats(fuser, pair, seed)
+    _check(pair)
+    halo = _halo(fuser)
+    known = _known(pair, least_cells(fuser), halo + physical.REACH)
+    _settled(fuser, pair, seed)
     by_pan, by_ms = _slope(fuser, pair, "pan", seed), _slope(fuser, pair, "ms", seed)
-    bands, ratio, halo = pair.ms.shape[1], pair.ratio, _halo(fuser)
+    bands, ratio = pair.ms.shape[1], pair.ratio
     rng = torch.Generator().manual_seed(seed)
-    pan = _pan_sums(by_pan, pair, halo, rng)
-    ms = [_ms_sums(by_ms, pair, halo, band, rng) for band in range(bands)]
+    pan = _pan_sums(by_pan, pair, halo, known, rng)
+    ms = [_ms_sums(by_ms, pair, halo, known, band, rng) for band in range(bands)]
     away, size = (sum(part) for part in zip(*(sums.energies() for sums in ms), strict=True))
-    border = min(halo * ratio, min(pair.pan.shape[-2:]) // 4)
-    columns = [_gain(by_ms, pair.ms, band, border) for band in range(bands)]
+    counted = _inside(known, halo)
+    columns = [_gain(by_ms, pair.ms, band, counted) for band in range(bands)]
     return FuserResponse(
         pan=Response(pan.mean[:, None], 1, _root(*pan.energies()), None, by_pan.recipe),
         ms=Response(torch.stack([sums.mean for sums in ms], 1), ratio, _root(away, size), None, by_ms.recipe),
         mixing=torch.stack(columns, 1),
-        leakage=_gain(by_pan, pair.pan, 0, border),
+        leakage=_gain(by_pan, pair.pan, 0, counted),
         pan_phases=pan.means.unflatten(0, (ratio, ratio)),
     )
 
 
-def split_fuser(fuser: Fuser, pair: Pair, response: FuserResponse) -> Split:
+def split_fuser(fuser: Fuser, pair: Pair, response: FuserResponse, *, seed: int | None = None) -> Split:
     """The fused pair, its linear part and the rest; for a linear method the rest is rounding, beside the borders.
 
     The linear part is F(flat) + K (x) (ms - flat ms) + k * (pan - flat pan), with flat images of the pair's means, and
     the k of each pixel's own place in its cell; what lies beyond the borders repeats the edge. A method with
     statistics of the whole tile has none of a flat one: there the constant is such that the rest has mean 0.
 
-    A method that draws noise from torch's generator draws it anew for each image; seed it before.
+    Of a method that is not linear, the kernels of single places hold the chance of few samples, which counts as error
+    here: split it with `response.averaged()`, too, and take what leaves less.
+
+    Args:
+        fuser: prepared for the scene of the pair.
+        pair: the one of the response, or another one of the scene.
+        response: of `fuser_response`.
+        seed: of noise that the method draws.
 
     Raises:
         MethodError: as `fuser_response`.
-        OptionError: the response is of other bands or another ratio.
+        OptionError: the response is of other bands or another ratio; or the method draws noise that no seed fixes.
     """
     _check(pair)
     if response.ms.scale != pair.ratio or len(response.mixing) != pair.ms.shape[1]:
@@ -123,7 +144,8 @@ def split_fuser(fuser: Fuser, pair: Pair, response: FuserResponse) -> Split:
             f"the response is for {len(response.mixing)} bands at ratio {response.ms.scale}; the pair has "
             f"{pair.ms.shape[1]} at ratio {pair.ratio}"
         )
-    output = _fused(fuser, pair)[0]
+    fused = _settled(fuser, pair, seed)
+    output = fused(pair)[0]
     ms_level, pan_level = (x.mean((2, 3), keepdim=True) for x in (pair.ms, pair.pan))
     middle = response.ms.kernel.shape[-1] // 2
     moved = transposed((pair.ms - ms_level)[0], response.ms.kernel, pair.ratio, (middle, middle), "replicate")
@@ -138,15 +160,16 @@ def split_fuser(fuser: Fuser, pair: Pair, response: FuserResponse) -> Split:
             ms=ms_level.expand_as(pair.ms).contiguous(),
             exp=same,
         )
-        flat = _fused(fuser, ground)[0]
+        flat = fused(ground)[0]
     linear = flat + moved
     return Split(output, linear, output - linear, pair.ratio)
 
 
 def detail_r2(parts: Split, pair: Pair, border: int = 0) -> Float[Tensor, " bands"]:
-    """1 - |G|^2 / |F - EXP|^2: how much of the detail that a method adds is linear, per band; nan where it adds none.
+    """1 - |G|^2 / |F - EXP|^2: how much of the detail that a method adds is linear, per band.
 
-    1 for a method that is linear, a learned MTF-GLP for instance; `border` pixels on every side are left out.
+    1 for a method that is linear, a learned MTF-GLP for instance; nan where it adds no more than rounding. `border`
+    pixels on every side are left out.
 
     Raises:
         OptionError: nothing is left.
@@ -157,7 +180,8 @@ def detail_r2(parts: Split, pair: Pair, border: int = 0) -> Float[Tensor, " band
     cut = (..., slice(border, border + height), slice(border, border + width))
     rest, detail = parts.nonlinear[cut], (parts.output - pair.exp[0])[cut]
     energy = detail.square().sum((1, 2))
-    return torch.where(energy > 0, 1 - rest.square().sum((1, 2)) / energy, torch.nan)
+    rounding = height * width * (ROUNDING * parts.output.abs().amax((1, 2))).square()
+    return torch.where(energy > rounding, 1 - rest.square().sum((1, 2)) / energy, torch.nan)
 
 
 def scene_slopes(pair: Pair) -> tuple[Float[Tensor, " bands"], Float[Tensor, "bands bands"]]:
@@ -231,10 +255,54 @@ def _around(fuser: Fuser, pair: Pair, image: Literal["pan", "ms"], seed: int) ->
     return seeded(call, seed)
 
 
-def _check_repeats(fuser: Fuser, pair: Pair, seed: int) -> None:
-    _check(pair)
-    fixed = seeded(lambda _: _fused(fuser, pair), seed)
-    check_repeats(fixed(pair.pan), fixed(pair.pan), seed)
+def _settled(fuser: Fuser, pair: Pair, seed: int | None) -> Callable[[Pair], Tensor]:
+    """The method with its noise held by the seed.
+
+    Raises:
+        MethodError: as `_fused`.
+        OptionError: it gives two outputs for one pair nevertheless.
+    """
+    fused = seeded(partial(_fused, fuser), seed)
+    check_repeats(fused(pair), fused(pair), seed)
+    return fused
+
+
+def _known(pair: Pair, least: int, reach: int) -> Bool[Tensor, "h w"]:
+    """The cells with all their data.
+
+    Args:
+        pair: looked at.
+        least: cells along a side that it must have.
+        reach: cells on each side of one that belong to its window.
+
+    Raises:
+        OptionError: no window fits into the pair, or none around such a cell.
+    """
+    height, width = pair.ms.shape[-2:]
+    if min(height, width) < least:
+        raise OptionError(
+            f"the response of this method reaches {reach} MS pixels to each side, so that a pair must have "
+            f"{least} x {least} MS pixels or more; given: {height} x {width}"
+        )
+    known = pair.whole_cells[0, 0]
+    if not bool(_inside(known, reach).any()):
+        raise OptionError(
+            f"nowhere in this pair of {height} x {width} MS pixels, {reach} or more from its border, are an MS pixel "
+            "and the eight around it free of missing data: take another part of the scene"
+        )
+    return known
+
+
+def _inside(known: Bool[Tensor, "h w"], margin: int) -> Bool[Tensor, "h w"]:
+    """What is known, and `margin` or more from the border."""
+    height, width = known.shape
+    inner = torch.zeros_like(known)
+    inner[margin : height - margin, margin : width - margin] = True
+    return known & inner
+
+
+def _fine(known: Bool[Tensor, "h w"], ratio: int) -> Bool[Tensor, "H W"]:
+    return known.repeat_interleave(ratio, 0).repeat_interleave(ratio, 1)
 
 
 def _slope(fuser: Fuser, pair: Pair, image: Literal["pan", "ms"], seed: int) -> Derivative:
@@ -260,13 +328,12 @@ def _halo(fuser: Fuser) -> int:
     return WHOLE_HALO if fuser.traits.tiling == "whole" else fuser.traits.halo
 
 
-def _gain(slope: Derivative, image: Tensor, channel: int, border: int) -> Float[Tensor, " bands"]:
-    """What a constant 1 on a channel adds to each band, mean of the pixels inside the border."""
+def _gain(slope: Derivative, image: Tensor, channel: int, counted: Bool[Tensor, "h w"]) -> Float[Tensor, " bands"]:
+    """What a constant 1 on a channel adds to each band, mean of the pixels of the cells that count."""
     direction = torch.zeros_like(image)
     direction[:, channel] = 1
     added = _finite(slope(torch.zeros_like(image), direction))[0]
-    height, width = added.shape[1:]
-    return added[:, border : height - border, border : width - border].mean((1, 2))
+    return added[:, _fine(counted, added.shape[1] // counted.shape[0])].mean(1)
 
 
 # ---- impulses ------------------------------------------------------------------------------------
@@ -321,50 +388,61 @@ def _enough(sums: _Sums, passes: int) -> bool:
     return not sums.missing and (sum(sums.count) >= PLACES or passes >= MAX_PASSES)
 
 
-def _pan_sums(slope: Derivative, pair: Pair, halo: int, rng: Generator) -> _Sums:
+def _pan_sums(slope: Derivative, pair: Pair, halo: int, known: Bool[Tensor, "h w"], rng: Generator) -> _Sums:
     """Windows around impulses in PAN, for each place in a cell."""
-    ratio, size = pair.ratio, pair.pan.shape[-2:]
-    whole = halo * ratio + ratio - 1
-    reach = min(whole, (min(size) - ratio) // 2)
+    ratio, fine = pair.ratio, _fine(known, pair.ratio)
+    reach = halo * ratio + ratio - 1
     # One more than a multiple of the ratio, so that the impulses of one pass stand at all places in a cell.
-    step = 2 * whole + 1 + -2 * whole % ratio
+    step = 2 * reach + 1 + -2 * reach % ratio
     sums, passes = _Sums(ratio**2), 0
     while not _enough(sums, passes):
         place = sums.missing[0] if sums.missing else int(torch.randint(ratio**2, (), generator=rng))
-        starts = zip(size, divmod(place, ratio), strict=True)
-        rows, cols = (_axis(n, reach, step, first, ratio, rng) for n, first in starts)
+        rows, cols = _lattice(fine, reach, step, divmod(place, ratio), ratio, rng)
         answer, signs = _answer(slope, pair.pan, 0, rows, cols, rng)
         for row, col, sign in signs:
-            window = answer[:, row - reach : row + reach + 1, col - reach : col + reach + 1]
-            sums.add(row % ratio * ratio + col % ratio, sign * window)
+            if fine[row, col]:
+                window = answer[:, row - reach : row + reach + 1, col - reach : col + reach + 1]
+                sums.add(row % ratio * ratio + col % ratio, sign * window)
         passes += 1
     return sums
 
 
-def _ms_sums(slope: Derivative, pair: Pair, halo: int, band: int, rng: Generator) -> _Sums:
+def _ms_sums(slope: Derivative, pair: Pair, halo: int, known: Bool[Tensor, "h w"], band: int, rng: Generator) -> _Sums:
     """Windows around impulses in a band of MS; those of EXP belong to them."""
-    ratio, size = pair.ratio, pair.ms.shape[-2:]
-    whole = halo + physical.REACH
-    reach, margin = min(whole, (min(size) - 1) // 2), ratio - 1
-    side, sums, passes = 2 * (ratio * (reach + 1) - 1) + 1, _Sums(1), 0
+    ratio, reach = pair.ratio, halo + physical.REACH
+    margin, side, sums, passes = ratio - 1, 2 * (ratio * (reach + 1) - 1) + 1, _Sums(1), 0
     while not _enough(sums, passes):
-        rows, cols = (_axis(n, reach, 2 * whole + 1, 0, 1, rng) for n in size)
+        rows, cols = _lattice(known, reach, 2 * reach + 1, (0, 0), 1, rng)
         answer, signs = _answer(slope, pair.ms, band, rows, cols, rng)
         # On the upper left a window may begin before the image does.
         answer = functional.pad(answer, (margin, 0, margin, 0))
         for row, col, sign in signs:
-            top, left = (ratio * (n - reach) for n in (row, col))
-            sums.add(0, sign * answer[:, top : top + side, left : left + side])
+            if known[row, col]:
+                top, left = (ratio * (n - reach) for n in (row, col))
+                sums.add(0, sign * answer[:, top : top + side, left : left + side])
         passes += 1
     return sums
 
 
-def _axis(size: int, reach: int, step: int, first: int, ratio: int, rng: Generator) -> Sequence[int]:
-    """Places along an axis, `step` apart, windows inside; the first one is `first` more than a multiple of `ratio`."""
-    least, most = reach + (first - reach) % ratio, size - 1 - reach
-    # The first place moves within what the last one leaves free.
-    free = (most - least) % step // ratio + 1
-    return range(least + ratio * int(torch.randint(free, (), generator=rng)), most + 1, step)
+def _lattice(
+    known: Bool[Tensor, "H W"], reach: int, step: int, first: tuple[int, int], ratio: int, rng: Generator
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Rows and columns, `step` apart, with their windows inside; one of the places is known, and `first` in its cell.
+
+    As many as fit, if such a place is among them.
+    """
+    row, col = first
+    inside = _inside(known, reach)[row::ratio, col::ratio]
+    places = inside.nonzero().cpu() * ratio + torch.tensor(first)
+    # The first place of an axis moves within what the last one leaves free.
+    free = torch.tensor([(n - 1 - 2 * reach) % step for n in known.shape])
+    fullest = places[((places - reach) % step <= free).all(1)]
+    choice = fullest if len(fullest) else places
+    chosen = choice[int(torch.randint(len(choice), (), generator=rng))].tolist()
+    rows, cols = (
+        range(reach + (at - reach) % step, n - reach, step) for at, n in zip(chosen, known.shape, strict=True)
+    )
+    return rows, cols
 
 
 def _answer(

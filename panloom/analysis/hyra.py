@@ -19,15 +19,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from panloom.analysis._convolution import Padding, continued, spaced, transposed
-from panloom.analysis._running import fitted, run
+from panloom.analysis._running import check_repeats, fitted, run, seeded
 from panloom.analysis.impulse import Response, Upsampler
 from panloom.analysis.spectrum import high_frequencies
 from panloom.errors import OptionError
+from panloom.optics.moments import ROUNDING
 
 
 @dataclass(frozen=True)
 class Shares:
     """How much of an image is linear. High: frequencies above pi / scale along an axis, seen through a Hann window.
+
+    All are nan for a band that is constant up to rounding: nothing can be said of it.
 
     Attributes:
         r2: 1 - |G|^2 / |N - mean N|^2, per band: 1 where the network is linear, below 0 where H is worse than a
@@ -81,14 +84,16 @@ class Split:
         n, h, g = ((x.abs() ** 2).sum(1) for x in high)
         between = (high[1] * high[2].conj()).sum(1).real
         whole = _windowed(output, remove_mean=False).abs().square().sum((1, 2))
-        return Shares(
-            r2=1 - rest.square().sum((1, 2)) / spread,
-            high_output=n / spectra[0].abs().square().sum((1, 2)),
-            high_linear=h / n,
-            high_nonlinear=g / n,
-            cancellation=-between / (h * g).sqrt(),
-            injected=n / whole,
+        rounding = height * width * (ROUNDING * output.abs().amax((1, 2))).square()
+        shares = (
+            1 - rest.square().sum((1, 2)) / spread,
+            n / spectra[0].abs().square().sum((1, 2)),
+            h / n,
+            g / n,
+            -between / (h * g).sqrt(),
+            n / whole,
         )
+        return Shares(*(torch.where(spread > rounding, share, torch.nan) for share in shares))
 
 
 def linear_part(
@@ -120,17 +125,27 @@ def linear_part(
     return torch.cat([transposed(channel, k, response.scale, middle, padding) for channel, k in pairs])
 
 
-def split(net: Upsampler, image: Float[Tensor, "in h w"], response: Response) -> Split:
+def split(net: Upsampler, image: Float[Tensor, "in h w"], response: Response, *, seed: int | None = None) -> Split:
     """A network's output for an image, its linear part and the rest.
 
     The linear part is N(b) + h * (I - b): b is the background that was subtracted where it was one number, else the
     image's own mean in each channel; h * I alone where nothing was subtracted, as the paper does.
 
+    Args:
+        net: the network of the response.
+        image: in its units; of any size that it takes.
+        response: with an impulse in all channels, one after the other or at once ("white").
+        seed: of a network that draws noise.
+
     Raises:
-        OptionError: the network does not take the image, or its channels are not the response's.
+        OptionError: the network does not take the image, is in training mode, draws noise without a seed, or its
+            channels are not the response's.
     """
     x = fitted(net, image)
-    output = run(net, x[None], response.scale)[0].double()
+    net = seeded(net, seed)
+    given = run(net, x[None], response.scale)
+    check_repeats(given, run(net, x[None], response.scale), seed)
+    output = given[0].double()
     if response.recipe == "published" or (response.recipe == "finite" and response.baseline is None):
         linear = linear_part(x, response)
     else:
@@ -157,15 +172,22 @@ def published_split(
         sr: its output.
         kernel: its response to a white impulse, one per channel.
         scale: output pixels per input pixel.
+
+    Raises:
+        OptionError: the three are not of the same channels.
     """
+    if not len(lr) == len(sr) == len(kernel):
+        raise OptionError(f"input, output and kernel have as many channels; given: {len(lr)}, {len(sr)}, {len(kernel)}")
     inserted = spaced(continued(lr, kernel.shape[-1] // (2 * scale), "reflect"), scale)
-    linear = functional.conv2d(inserted[None], kernel[:, None], groups=len(lr))[0]
+    linear = functional.conv2d(inserted[None], kernel[:, None].to(inserted), groups=len(lr))[0]
     resized = functional.interpolate(sr[None], size=linear.shape[1:], mode="nearest")[0]
     return linear, resized - linear
 
 
 def sinc_upsample(image: Float[Tensor, "c h w"], scale: int, omega: float) -> Float[Tensor, "c H W"]:
     """Enlargement by the paper's sinc, each channel rescaled to the least and largest value that it had.
+
+    A constant channel stays as it is.
 
     The cut-off is pi omega / (scale (h // 2)) radians per pixel, so omega = h // 2 is the ideal pi / scale. Pixel n
     stays at scale * n, which is (scale - 1) / 2 pixels up and left of where resampling puts it.
@@ -184,12 +206,10 @@ def sinc_upsample(image: Float[Tensor, "c h w"], scale: int, omega: float) -> Fl
     place = torch.linspace(-1, 1, 2 * scale * half + 1, dtype=image.dtype, device=image.device)
     line = torch.sinc(place * omega)
     inserted = spaced(continued(image, half, "reflect"), scale)[:, None]
-    size = scale * image.shape[1]
-    y = functional.conv2d(functional.conv2d(inserted, line[None, None, :, None]), line[None, None, None, :])
-    y = y[:, 0, :size, :size]
+    y = functional.conv2d(functional.conv2d(inserted, line[None, None, :, None]), line[None, None, None, :])[:, 0]
     low, high = (f(y.flatten(1), 1)[:, None, None] for f in (torch.amin, torch.amax))
     least, most = (f(image.flatten(1), 1)[:, None, None] for f in (torch.amin, torch.amax))
-    return (y - low) / (high - low) * (most - least) + least
+    return torch.where(most > least, (y - low) / (high - low) * (most - least) + least, least)
 
 
 # ---- energies ------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def impulse_response(  # noqa: PLR0913  an experiment has many knobs
         net: from image to image.
         scale: pixels of its output per pixel of its input.
         channels: of its input.
-        size: pixels along a side of the input; None: 31, or those of `background`.
+        size: pixels along a side of the input, where `background` is a number; None: 31.
         amplitude: height of the impulse above the background, in the units of the network's input.
         background: one number, or an image.
         channel: which one has the impulse; "white": all at once; "all": one after the other.
@@ -100,8 +100,8 @@ def impulse_response(  # noqa: PLR0913  an experiment has many knobs
         seed: of a network that draws noise.
 
     Raises:
-        OptionError: the network does not take this input, draws noise without a seed, gives an output of another
-            size or one that is not finite; a position, channel or amplitude that cannot be.
+        OptionError: the network does not take this input, is in training mode, draws noise without a seed, gives an
+            output of another size or one that is not finite; a size, position, channel or amplitude that cannot be.
     """
     ground = fitted(net, _ground(background, channels, size))
     net = seeded(net, seed)
@@ -153,11 +153,15 @@ def mean_response(
         size: input pixels along a side of the response; cut to what a patch holds.
 
     Raises:
-        OptionError: the network does not take the patches, does not repeat itself although it is seeded, gives an
-            output of another size or one that is not finite; no patches.
+        OptionError: the network does not take the patches, is in training mode, does not repeat itself although it is
+            seeded, gives an output of another size or one that is not finite; no patches, or a size below 1.
     """
-    if not len(patches) or min(patches.shape[1:]) < 1:
-        raise OptionError(f"patches are (n, channels, rows, columns) with something in each; given: {patches.shape}")
+    if patches.ndim != 4 or not patches.numel():
+        raise OptionError(
+            f"patches are (n, channels, rows, columns) with something in each; given: {tuple(patches.shape)}"
+        )
+    if size < 1:
+        raise OptionError(f"a response has a size of 1 pixel or more; given: {size}")
     patches = fitted(net, patches)
     net, double, first = seeded(net, seed), seeded(doubled(net), seed), patches[:1]
     check_repeats(run(net, first, scale), run(net, first, scale), seed)
@@ -178,13 +182,16 @@ def mean_response(
 
 def _ground(background: float | Tensor, channels: int, size: int | None) -> Float[Tensor, "c h w"]:
     if not isinstance(background, Tensor):
-        size = size or SIZE
-        return torch.full((channels, size, size), float(background))
-    if background.shape[0] != channels or size not in (None, background.shape[1], background.shape[2]):
+        side = SIZE if size is None else size
+        if min(channels, side) < 1:
+            raise OptionError(f"an input has 1 channel and 1 pixel or more; given: {channels} of size {side}")
+        return torch.full((channels, side, side), float(background))
+    if background.ndim != 3 or background.shape[0] != channels or not background.numel():
         raise OptionError(
             f"a background is (channels, rows, columns); given: {tuple(background.shape)} for {channels} channels"
-            + (f" and size {size}" if size else "")
         )
+    if size is not None:
+        raise OptionError(f"a background that is an image has its size, {tuple(background.shape)}: leave out {size}")
     return background
 
 

@@ -41,11 +41,12 @@ class Descriptors:
         cutoff3: frequency at which the amplitude has lost 3 dB, in parts of pi / scale, mean of both axes; inf: nowhere
             up to pi; nan: the kernel has no DC to lose.
         cutoff6: the same for 6 dB.
-        ripple: largest change of the amplitude on the axes in the lower half of the pass band, in dB.
-        rejection: dB at the centres of the spectral images, 2 pi k / scale for k = 1 ... scale - 1, on the worse axis;
-            never less than SILENCE.
+        ripple: largest change of the amplitude on the axes in the lower half of the pass band, in dB; nan without DC.
+        rejection: dB at the centres of the spectral images, 2 pi k / scale for k = 1 ... scale - 1, on the worse axis,
+            beside DC; never less than SILENCE, nan without DC.
         outside: share of the energy outside |row|, |column| <= pi / scale.
-        sidelobe: height of the first side lobe over that of the main one, mean of both axes; sinc: -0.217.
+        sidelobe: height of the first side lobe over that of the main one, mean of both axes; sinc: -0.217; nan: nothing
+            at the centre.
         rho: correlation with the ideal low-pass around the same centre, in WINDOW x WINDOW input pixels; 1 for equal
             shapes.
     """
@@ -104,14 +105,22 @@ def describe(kernel: Float[Tensor, "K K"], scale: int, *, centre: tuple[float, f
     """What one kernel is like as a low-pass of an enlargement by `scale`.
 
     Args:
-        kernel: of odd size.
+        kernel: of odd size; one band over one channel, such as `response.kernel[0, 0]`.
         scale: output pixels per input pixel.
         centre: (row, col), pixels from sample K // 2: where the ideal low-pass would have its middle. None: the middle
-            of the input pixel, (scale - 1) / 2, as resampling has it.
+            of the input pixel, (scale - 1) / 2, as resampling has it. For the MS response of a fusion method it is the
+            phase of the pair.
 
     Raises:
-        OptionError: the kernel is zero everywhere, or not finite.
+        OptionError: not one kernel, or it is zero everywhere, or not finite; a scale below 1.
     """
+    if kernel.ndim != 2:
+        raise OptionError(
+            f"one kernel (row, column) is described; given: {tuple(kernel.shape)}. Choose a band and a channel, as in "
+            "kernel[0, 0]"
+        )
+    if scale < 1:
+        raise OptionError(f"a scale is 1 or more output pixels per input pixel; given: {scale}")
     if not bool(kernel.isfinite().all()) or not bool(kernel.any()):
         raise OptionError("the kernel is zero everywhere, or not finite: it has no frequency response to describe")
     middle = (scale - 1) / 2
@@ -147,7 +156,8 @@ def radial_profile(
     w = frequencies(size).to(response.device)
     index = (torch.hypot(w[:, None], w) * bins / math.pi).long().flatten()
     inside = index < bins
-    sums = response.abs().double().flatten(-2)[..., inside] @ torch.nn.functional.one_hot(index[inside], bins).double()
+    values = response.abs().double().flatten(-2)[..., inside]
+    sums = values.new_zeros(*values.shape[:-1], bins).index_add_(-1, index[inside], values)
     middle = (torch.arange(bins, dtype=torch.float64, device=response.device) + 0.5) * math.pi / bins
     return middle, sums / torch.bincount(index[inside], minlength=bins)
 
@@ -264,9 +274,14 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
+def _has_dc(amplitude: Tensor) -> bool:
+    """That the first number is more than rounding beside the largest."""
+    return float(amplitude[0]) > 1e-9 * float(amplitude.max())
+
+
 def _cutoff(w: Tensor, amplitude: Tensor, loss: float) -> float:
     """Where the amplitude first falls below that at 0 by `loss` dB."""
-    if float(amplitude[0]) <= 1e-9 * float(amplitude.max()):
+    if not _has_dc(amplitude):
         return math.nan
     limit = float(amplitude[0]) * 10 ** (-loss / 20)
     below = (amplitude < limit).nonzero()
@@ -278,7 +293,7 @@ def _cutoff(w: Tensor, amplitude: Tensor, loss: float) -> float:
 
 
 def _ripple(w: Tensor, amplitude: Tensor, end: float) -> float:
-    if float(amplitude[0]) == 0:
+    if not _has_dc(amplitude):
         return math.nan
     band = amplitude[w <= end] / amplitude[0]
     return float((20 * torch.log10(band.clamp_min(10 ** (SILENCE / 20)))).abs().max())
@@ -286,12 +301,12 @@ def _ripple(w: Tensor, amplitude: Tensor, end: float) -> float:
 
 def _rejection(kernel: Tensor, scale: int) -> tuple[float, ...]:
     place = torch.arange(kernel.shape[-1], dtype=torch.float64, device=kernel.device)
-    sums, dc, found = (kernel.double().sum(1), kernel.double().sum(0)), abs(float(kernel.sum())), []
-    for k in range(1, scale):
-        wave = torch.exp(-2j * math.pi * k / scale * place)
-        worst = max(float((s * wave).sum().abs()) for s in sums)
-        found.append(20 * math.log10(max(worst / dc, 10 ** (SILENCE / 20))) if dc > 0 else math.inf)
-    return tuple(found)
+    waves = torch.exp(-2j * math.pi / scale * torch.outer(torch.arange(scale), place.cpu())).to(kernel.device)
+    sums = torch.stack([kernel.double().sum(1), kernel.double().sum(0)]).to(waves.dtype)
+    worst = (sums @ waves.T).abs().amax(0)
+    if not _has_dc(worst):
+        return (math.nan,) * (scale - 1)
+    return tuple((20 * torch.log10((worst / worst[0]).clamp_min(10 ** (SILENCE / 20))))[1:].tolist())
 
 
 def _outside(amplitude: Tensor, scale: int) -> float:

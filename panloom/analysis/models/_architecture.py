@@ -23,7 +23,8 @@ class Architecture(nn.Module, ABC):
     Attributes:
         marks: four-axis tensors by which its weights are known, and which tell its options.
         licence: of the weights that its authors published, and where those are.
-        full_scale: what white is to the public weights: 1 or 255.
+        full_scale: what white is to the public weights: 1 or 255. No file tells it, so it belongs to the class: weights
+            of the same layers that were trained in another range are run wrongly, with too much or too little gain.
         smallest: rows and columns of the smallest image that goes through.
         channels: of the image.
         scale: pixels of the output per pixel of the input, along an axis.

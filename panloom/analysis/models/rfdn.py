@@ -35,6 +35,9 @@ BLOCKS = 4
 class Rfdn(Architecture):
     """Residual feature distillation network.
 
+    Values range from 0 to 255, as the public weights have it: a property of this class, not of a file. Weights that
+    were trained in 0..1 have the same tensors and would be run wrongly: their constants would count 255 times less.
+
     Args:
         scale: at which it runs.
         features: of the layers.

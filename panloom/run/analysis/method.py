@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from panloom.analysis import (
     fuser_response,
     ideal_lowpass,
     impulse_response,
+    least_cells,
     split_fuser,
 )
 from panloom.analysis.fusers import LOCAL, scene_slopes
@@ -96,11 +97,12 @@ def method_findings(ready: Fuser, site: Site, seed: int, told: Callable[[], None
     """
     names = tuple(band.name for band in site.scene.sensor.bands)
     pair = site.pair(ready.traits.multiple)
-    near = site.pair(ready.traits.multiple, RESPONSE_SIDE)
+    least = site.scene.grid.ratio * (least_cells(ready) + ready.traits.multiple)
+    near = site.pair(ready.traits.multiple, max(RESPONSE_SIDE, least))
     response = fuser_response(ready, near, seed=seed)
     told()
     border = min(BORDER * pair.ratio, min(pair.pan.shape[-2:]) // 4)
-    done, words = _split(ready, pair, response, border)
+    done, words = _split(ready, pair, response, border, seed)
     told()
     planes = _planes(response, pair)
     found = _numbers(response, near, names, planes)
@@ -108,14 +110,13 @@ def method_findings(ready: Fuser, site: Site, seed: int, told: Callable[[], None
     return MethodFindings(found, parts, response, done, planes[0].abs(), planes[1].abs())
 
 
-def _split(ready: Fuser, pair: Pair, response: FuserResponse, border: int) -> tuple[Split, str]:
+def _split(ready: Fuser, pair: Pair, response: FuserResponse, border: int, seed: int) -> tuple[Split, str]:
     """The linear part that explains more: with a filter for each place of a PAN pixel in its MS pixel, or with one.
 
     Methods that bring PAN to the MS grid are linear place by place only. Of a method that is not linear each place is
     known by few samples, and a filter for each would print their chance on the image, as a pattern of MS pixels.
     """
-    mean = replace(response, pan_phases=response.pan.kernel[:, 0].expand_as(response.pan_phases))
-    one, many = (split_fuser(ready, pair, each) for each in (mean, response))
+    one, many = (split_fuser(ready, pair, each, seed=seed) for each in (response.averaged(), response))
     gain = many.shares(border).r2 - one.shares(border).r2
     if float(gain.median()) > ROUNDING:
         return many, f"{pair.ratio**2} filters of PAN, one for each place in an MS pixel"
@@ -152,7 +153,7 @@ def _numbers(
         ratio=ratio,
         bands=names,
         mtf=numbers(gains),
-        ms=tuple(describe(kernel, ratio) for kernel in own),
+        ms=tuple(describe(kernel, ratio, centre=phase) for kernel in own),
         mixing=table(response.mixing),
         leakage=numbers(response.leakage),
         injection=numbers(injection_gain(planes[0], mtf, ratio)),

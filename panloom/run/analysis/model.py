@@ -126,7 +126,7 @@ def model_findings(model: Model, natural: Natural, seed: int | None, told: Calla
     told()
     places = tuple(_at_one(model, patch, seed) for patch in patches[:: max(len(patches) // SHOWN, 1)][:SHOWN])
     told()
-    splits = {name: split(model.net, small[0], response) for name, response in kernels.items()}
+    splits = {name: split(model.net, small[0], response, seed=seed) for name, response in kernels.items()}
     told()
     names = channel_names(model.channels)
     border = min(BORDER, min(small[0].shape[-2:]) // 4) * model.scale

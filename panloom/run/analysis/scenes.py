@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -205,7 +206,9 @@ def read_pictures(files: Sequence[str | Path], channels: int, size: tuple[int, i
         SceneError: one cannot be read.
         OptionError: one is too small, has too few bands, holds no numbers in some pixels, or others than 0 to 1.
     """
-    with environment():
+    # That a photograph has no georeference is no news.
+    with environment(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Dataset has no geotransform")
         images = tuple(_picture(str(path), channels, size) for path in files)
     count = "the picture" if len(images) == 1 else f"{len(images)} pictures"
     return Natural(images, f"{count} {', '.join(Path(path).name for path in files)}")

@@ -12,10 +12,13 @@ import torch
 
 from panloom import classical, networks, sensors
 from panloom.analysis import (
+    Split,
     detail_r2,
     frequency_response,
     fuser_response,
+    fusers,
     injection_gain,
+    least_cells,
     mtf_plane,
     scene_slopes,
     split_fuser,
@@ -80,6 +83,13 @@ def strong(name: str, scene: Scene, seed: int = 0) -> Network:
     ready = net.prepare(scene, rng())
     assert isinstance(ready, Network)
     return ready
+
+
+def one_cell(pair: Pair, row: int, col: int) -> Pair:
+    """With data in (row, col) and in the eight cells around it only."""
+    valid = torch.zeros_like(pair.valid)
+    valid[(..., *(slice(pair.ratio * (n - 1), pair.ratio * (n + 2)) for n in (row, col)))] = True
+    return replace(pair, valid=valid)
 
 
 def inner(x: torch.Tensor, border: int) -> torch.Tensor:
@@ -175,8 +185,7 @@ def test_the_mean_over_a_cell_is_not_enough_for_mtf_glp():
     scene = scene_of(2, 44)
     pair, fuser = whole(scene), prepared("mtf-glp", scene)
     found = fuser_response(fuser, pair, seed=0)
-    mean = found.pan.kernel[:, 0].expand(2, 2, -1, -1, -1)
-    parts = split_fuser(fuser, pair, replace(found, pan_phases=mean))
+    parts = split_fuser(fuser, pair, found.averaged())
     assert float(inner(parts.nonlinear, 30).abs().max()) > 1e-4
 
 
@@ -194,7 +203,7 @@ def test_a_ratio_method_is_not_linear(name):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_weights_of_fusionnet_sum_to_one(seed):
-    scene = scene_of(2, 12, F64)
+    scene = scene_of(2, 23, F64)
     net = strong("fusionnet", scene, seed).double()
     found = fuser_response(net, whole(scene), seed=0)
     torch.testing.assert_close(found.mixing.sum(1) + found.leakage, torch.ones(BANDS, dtype=F64))
@@ -203,15 +212,15 @@ def test_the_weights_of_fusionnet_sum_to_one(seed):
 
 
 def test_those_of_pnn_do_not():
-    scene = scene_of(2, 12)
+    scene = scene_of(2, 23)
     found = fuser_response(strong("pnn", scene), whole(scene), seed=0)
     assert float((found.mixing.sum(1) + found.leakage - 1).abs().max()) > 0.05
 
 
 def test_the_response_of_a_network_is_its_derivative():
-    # So small that one window fits at each place in a cell, around pixel 10 or 11 of each axis, and one of MS.
-    scene = scene_of(2, 11, F64)
-    net, pair = strong("fusionnet", scene).double(), whole(scene)
+    # So many gaps that only one cell counts, (11, 12).
+    scene = scene_of(2, 24, F64)
+    net, pair = strong("fusionnet", scene).double(), one_cell(whole(scene), 11, 12)
     found = fuser_response(net, pair, seed=0)
 
     def slope(image: str, at: tuple[int, int, int]) -> torch.Tensor:
@@ -224,15 +233,15 @@ def test_the_response_of_a_network_is_its_derivative():
             moved.append(net(replace(pair, **changed))[0])
         return (moved[0] - moved[1]) / 2e-6
 
-    assert found.pan.kernel.shape[-1] == 21
-    for place, (row, col) in {(0, 1): (10, 11), (1, 1): (11, 11)}.items():
-        expected = slope("pan", (0, row, col))[:, row - 10 : row + 11, col - 10 : col + 11]
+    assert found.pan.kernel.shape[-1] == 2 * (5 * 2 + 1) + 1
+    for place, (row, col) in {(0, 1): (22, 25), (1, 1): (23, 25)}.items():
+        expected = slope("pan", (0, row, col))[:, row - 11 : row + 12, col - 11 : col + 12]
         torch.testing.assert_close(found.pan_phases[place], expected, rtol=0, atol=1e-6)
         assert float(expected.abs().max()) > 0.01
-    assert found.ms.kernel.shape[-1] == 2 * (2 * 5 + 1) + 1
+    assert found.ms.kernel.shape[-1] == 2 * (2 * 11 + 1) + 1
     for band in range(BANDS):
-        expected = slope("ms", (band, 5, 5))
-        torch.testing.assert_close(found.ms.kernel[:, band, 1:, 1:], expected, rtol=0, atol=1e-6)
+        expected = slope("ms", (band, 11, 12))[:, :46, 1:]  # the window of 11 cells to each side, and one pixel more
+        torch.testing.assert_close(found.ms.kernel[:, band, 1:], expected, rtol=0, atol=1e-6)
         assert not found.ms.kernel[:, band, 0].any()  # above the image nothing is seen
 
 
@@ -241,10 +250,13 @@ EVERY = [*classical.names(), *networks.names()]
 
 @pytest.mark.filterwarnings("ignore:seen through the MTF")
 @pytest.mark.parametrize("name", EVERY)
-def test_every_method_has_finite_responses(name):
-    scene = scene_of(2, 12)
-    fuser = strong(name, scene) if name in networks.names() else prepared(name, scene)
-    pair = whole(scene)
+def test_every_method_has_finite_responses(name, monkeypatch):
+    # Few places, and a narrow window for statistics of the whole tile: this test asks for no numbers.
+    monkeypatch.setattr(fusers, "MAX_PASSES", 1)
+    monkeypatch.setattr(fusers, "WHOLE_HALO", 1)
+    ready = strong if name in networks.names() else prepared
+    scene = scene_of(2, least_cells(ready(name, scene_of(2, 12))))
+    fuser, pair = ready(name, scene), whole(scene)
     found = fuser_response(fuser, pair, seed=0)
     for values in (found.pan.kernel, found.ms.kernel, found.mixing, found.leakage, found.pan_phases):
         assert bool(values.isfinite().all())
@@ -258,7 +270,7 @@ def test_every_method_has_finite_responses(name):
 
 
 def test_a_method_with_statistics_of_the_whole_tile():
-    scene = scene_of(2, 16, F64, (1.0, 1.0))
+    scene = scene_of(2, 29, F64, (1.0, 1.0))
     pair, fuser = whole(scene), classical.get("gsa")(form="toolbox")
     found = fuser_response(fuser, pair, seed=0)
     assert found.pan.recipe == "differences"
@@ -269,12 +281,39 @@ def test_a_method_with_statistics_of_the_whole_tile():
 
 
 def test_the_seed_decides_the_places():
-    scene = scene_of(2, 24)
+    scene = scene_of(2, 26)
     fuser, pair = prepared("brovey", scene), whole(scene)
     first, again, other = (fuser_response(fuser, pair, seed=s) for s in (0, 0, 1))
     assert torch.equal(first.pan.kernel, again.pan.kernel)
     assert not torch.equal(first.pan.kernel, other.pan.kernel)
     assert torch.equal(first.leakage, other.leakage)
+
+
+class Steep:
+    """The sum of PAN and MS, five times as much in the last quarter of the columns."""
+
+    traits = Traits()
+
+    def prepare(self, scene, rng):
+        return self
+
+    def __call__(self, pair):
+        gain = torch.where(torch.arange(pair.pan.shape[-1]) < pair.pan.shape[-1] * 3 // 4, 1.0, 5.0)
+        return gain * (pair.exp + pair.pan)
+
+
+def test_places_without_data_do_not_count():
+    pair, half = whole(scene_of(2, 40)), 40
+    everywhere = fuser_response(Steep(), pair, seed=0)
+    assert float(everywhere.leakage.min()) == pytest.approx(2)
+    assert min(everywhere.pan.spread, everywhere.ms.spread) > 0.3
+    valid = pair.valid.clone()
+    valid[..., half:] = False
+    found = fuser_response(Steep(), replace(pair, valid=valid), seed=0)
+    torch.testing.assert_close(found.leakage, torch.ones(BANDS, dtype=F64))
+    torch.testing.assert_close(found.mixing, torch.eye(BANDS, dtype=F64))
+    torch.testing.assert_close(found.pan.kernel.sum((2, 3)), torch.ones(BANDS, 1, dtype=F64))
+    assert max(found.pan.spread, found.ms.spread) < 1e-6
 
 
 # ---- the system ----------------------------------------------------------------------------------
@@ -375,6 +414,30 @@ def test_noise_of_torch_is_fixed_by_the_seed():
     torch.testing.assert_close(found.mixing, torch.eye(BANDS, dtype=F64), rtol=0, atol=1e-5)
 
 
+def test_a_split_asks_for_the_seed_of_noise():
+    pair = whole(scene_of(2, 16))
+    found = fuser_response(Broken("noise"), pair, seed=0)
+    with pytest.raises(OptionError, match=r"two outputs.*pass a seed"):
+        split_fuser(Broken("noise"), pair, found)
+    parts = split_fuser(Broken("noise"), pair, found, seed=0)
+    assert float(inner(parts.nonlinear, 12).abs().max()) < 1e-5
+    assert float((parts.output - pair.exp[0]).abs().min()) > 1e-3
+
+
+def test_a_pair_that_cuts_the_kernels_is_refused():
+    fuser = prepared("mtf-glp", scene_of(2, 40))
+    assert least_cells(fuser) == 31  # a halo of 9 cells, and 6 of EXP
+    fuser_response(fuser, whole(scene_of(2, 31)), seed=0)
+    with pytest.raises(OptionError, match=r"reaches 15 MS pixels.*31 x 31 MS pixels or more; given: 30 x 30"):
+        fuser_response(fuser, whole(scene_of(2, 30)), seed=0)
+
+
+def test_a_pair_without_data_is_refused():
+    pair = whole(scene_of(2, 16))
+    with pytest.raises(OptionError, match="nowhere in this pair of 16 x 16 MS pixels, 6 or more from its border"):
+        fuser_response(prepared("exp", scene_of(2, 16)), one_cell(pair, 5, 8), seed=0)
+
+
 def test_pairs_and_responses_that_do_not_belong_together_are_refused():
     scene = scene_of(2, 16)
     pair, fuser = whole(scene), prepared("exp", scene)
@@ -385,5 +448,14 @@ def test_pairs_and_responses_that_do_not_belong_together_are_refused():
     found = fuser_response(fuser, pair, seed=0)
     with pytest.raises(OptionError, match="for 3 bands at ratio 2; the pair has 3 at ratio 3"):
         split_fuser(fuser, whole(scene_of(3, 20, F64, (1.3, 0.4))), found)
+    parts = split_fuser(fuser, pair, found)
     with pytest.raises(OptionError, match="a border of 16 leaves 0 x 0"):
-        detail_r2(split_fuser(fuser, pair, found), pair, 16)
+        detail_r2(parts, pair, 16)
+
+
+def test_rounding_is_no_detail():
+    pair = whole(scene_of(2, 16))
+    output, noise = pair.exp[0].double(), torch.randn(BANDS, 32, 32, generator=rng(), dtype=F64)
+    for size, defined in ((1e-9, False), (1e-3, True)):
+        parts = Split(output + size * noise, output, size * noise, 2)
+        assert bool(detail_r2(parts, pair).isfinite().all()) is defined

@@ -223,14 +223,35 @@ def test_what_a_network_refuses_or_spoils_is_told(net, told):
         ({"positions": []}, "positions are"),
         ({"channel": 3}, "0 to 2; given: 3"),
         ({"background": torch.zeros(2, 5, 5)}, r"\(2, 5, 5\) for 3 channels"),
-        ({"background": torch.zeros(3, 7, 7)}, "size 5"),
+        ({"background": torch.zeros(3, 5, 5)}, r"\(3, 5, 5\): leave out 5"),
+        ({"size": 0}, "3 of size 0"),
+        ({"channels": 0}, "0 of size 5"),
     ],
 )
 def test_an_experiment_that_cannot_be_is_refused(options, told):
     with pytest.raises(OptionError, match=told):
-        impulse_response(lambda x: x, 1, channels=3, size=5, **options)
+        impulse_response(lambda x: x, 1, **{"channels": 3, "size": 5, **options})
 
 
-def test_no_patches_are_refused():
-    with pytest.raises(OptionError, match="patches are"):
+def test_patches_and_backgrounds_of_another_kind_are_refused():
+    with pytest.raises(OptionError, match=r"patches are .* given: \(0, 3, 9, 9\)"):
         mean_response(lambda x: x, 1, torch.zeros(0, 3, 9, 9), seed=0)
+    with pytest.raises(OptionError, match="1 pixel or more; given: 0"):
+        mean_response(lambda x: x, 1, PATCHES, seed=0, size=0)
+    # Behind the types that jaxtyping asks for in tests.
+    mean = getattr(mean_response, "__wrapped__", mean_response)
+    with pytest.raises(OptionError, match=r"given: \(3, 9, 9\)"):
+        mean(lambda x: x, 1, torch.zeros(3, 9, 9), seed=0)
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(3), nn.Dropout(0.5)], ids=["norm", "dropout"])
+def test_a_network_that_still_learns_is_refused(layer):
+    net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), layer).train()
+    for call in (
+        lambda: impulse_response(net, 1, channels=3, size=5, seed=0),
+        lambda: mean_response(net, 1, PATCHES, seed=0, size=5),
+    ):
+        with pytest.raises(OptionError, match=rf"training mode, where its {type(layer).__name__} .* eval\(\)"):
+            call()
+    net.eval()
+    assert impulse_response(net, 1, channels=3, size=5).kernel.shape == (3, 3, 5, 5)

@@ -116,6 +116,19 @@ def test_channels_must_fit():
     torch.testing.assert_close(each[1:2], alone)
 
 
+def test_a_split_asks_for_the_seed_of_noise():
+    def noisy(x):
+        return 2 * x + torch.rand(())
+
+    x = image().float()
+    found = impulse_response(noisy, 1, channels=3, size=5, seed=0)
+    with pytest.raises(OptionError, match=r"two outputs.*pass a seed"):
+        split(noisy, x, found)
+    parts = split(noisy, x, found, seed=0)
+    assert float(parts.nonlinear.abs().max()) < 1e-5
+    assert float((parts.output - 2 * x).abs().min()) > 1e-3
+
+
 # ---- energies ------------------------------------------------------------------------------------
 
 
@@ -136,6 +149,15 @@ def test_what_only_cancels_is_told_from_what_adds_detail():
     assert float(adds.r2) == pytest.approx(1 - 0.81 / 2, abs=0.01)
     lifted = Split(low + high + 3, low + 3, high, 2).shares()
     assert float(lifted.injected) < 0.1 < float(lifted.high_output)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_a_constant_band_says_nothing(level):
+    flat = torch.full((1, 64, 64), level, dtype=torch.float64)
+    output = torch.cat([flat + 1e-9 * level * wave(9), wave(4)])
+    shares = Split(output, output - 1e-3 * wave(24), 1e-3 * wave(24).expand(2, -1, -1), 2).shares()
+    for values in vars(shares).values():
+        assert torch.equal(values.isfinite(), torch.tensor([False, True]))
 
 
 def test_a_border_that_leaves_nothing_is_refused():
@@ -175,3 +197,11 @@ def test_the_papers_sinc_keeps_the_pixels_up_to_its_rescaling():
         assert float(torch.corrcoef(inner)[0, 1]) == pytest.approx(1, abs=1e-9)
     with pytest.raises(OptionError, match="square"):
         sinc_upsample(image(), 2, 10.0)
+    flat = torch.tensor([0.0, 0.7])[:, None, None].expand(2, 8, 8)
+    assert torch.equal(sinc_upsample(flat, 2, 4.0), flat.repeat(1, 2, 2))
+
+
+def test_images_that_do_not_belong_together_are_refused():
+    recipe = getattr(published_split, "__wrapped__", published_split)  # without jaxtyping
+    with pytest.raises(OptionError, match="given: 3, 3, 1"):
+        recipe(image(3), image(3, 40, 52), torch.ones(1, 5, 5), 2)

@@ -91,7 +91,7 @@ def test_a_kernel_that_passes_everything_has_no_cut_off():
     assert (found.dc, found.cutoff6, found.rejection, found.outside) == (1, math.inf, (), 0)
     assert found.ripple < 1e-12
     detail = describe(kernel - 1 / 81, 2, centre=(0, 0))
-    assert math.isnan(detail.cutoff3)
+    assert all(map(math.isnan, (detail.cutoff3, detail.cutoff6, detail.ripple, *detail.rejection)))
     assert abs(detail.dc) < 1e-12
 
 
@@ -160,6 +160,7 @@ def test_a_system_that_gives_back_what_the_optics_took_transfers_all():
     [
         (lambda: describe(torch.zeros(5, 5), 2), "zero everywhere"),
         (lambda: describe(torch.full((5, 5), torch.nan), 2), "not finite"),
+        (lambda: describe(torch.ones(5, 5), 0), "given: 0"),
         (lambda: frequency_response(noise(33), 32), "33 x 33.*given: 32"),
         (lambda: ideal_lowpass(2, 8), "odd size.*given: 8"),
         (lambda: radial_profile(torch.ones(16, 16), 9), "1 to 8 annuli; given: 9"),
@@ -168,3 +169,17 @@ def test_a_system_that_gives_back_what_the_optics_took_transfers_all():
 def test_what_cannot_be_described_is_refused(call, told):
     with pytest.raises(OptionError, match=told):
         call()
+
+
+def test_only_one_kernel_is_described():
+    free = getattr(describe, "__wrapped__", describe)  # without jaxtyping
+    with pytest.raises(OptionError, match=r"given: \(3, 1, 5, 5\).*kernel\[0, 0\]"):
+        free(torch.ones(3, 1, 5, 5), 2)
+
+
+def test_the_rejection_is_that_of_the_worse_axis():
+    kernel = torch.zeros(9, 9, dtype=torch.float64)
+    kernel[4, 3:5] = 0.5  # smooths along a row only: nothing at pi there, all of it along a column
+    assert describe(kernel, 2).rejection == pytest.approx((0.0,), abs=1e-9)
+    kernel[4:6, 3:5] = 0.25
+    assert describe(kernel, 2).rejection[0] < -190

@@ -208,6 +208,12 @@ def test_the_part_of_a_ground_is_its_middle():
     assert pair.origin == (40, 40)
 
 
+def test_a_picture_without_a_place_is_read_without_a_warning(tmp_path, recwarn):
+    write_png(str(tmp_path / "a.png"), np.full((4, 20, 20), 255, np.uint8))
+    read_pictures([tmp_path / "a.png"], 3, (20, 20))
+    assert not recwarn.list
+
+
 def test_pictures_are_read_from_their_middle(tmp_path):
     picture = np.zeros((4, 50, 60), np.uint8)
     picture[0, 15:35, 20:40] = 255
