@@ -38,8 +38,9 @@ nitpick_ignore_regex = [
     (r"py:.*", r"'[\w ]+'"),  # the shape in Float[Tensor, "b C H W"]
     (r"py:.*", r"panloom(\.\w+)*\._\w+(\.\w+)*"),  # private parts that public signatures mention
     # Private parts again, named without module where inherited.
-    (r"py:.*", r"(Form|Equalised|Substitution|Preset|Losses|Tailored|Body|Decision)"),
+    (r"py:.*", r"(Form|Equalised|Substitution|Preset|Losses|Tailored|Body|Decision|Renormalise)"),
     (r"py:.*", r"panloom\.(run\.fuse\.Array|registry\.Class)"),  # type variables: what goes in comes out
+    (r"py:.*", r"panloom\.run\.analysis\..*"),  # parts of the report of `panloom analyze`; analysis.md tells its numbers
 ]
 
 autodoc_member_order = "bysource"

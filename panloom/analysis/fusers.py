@@ -166,7 +166,7 @@ def split_fuser(fuser: Fuser, pair: Pair, response: FuserResponse, *, seed: int 
 
 
 def detail_r2(parts: Split, pair: Pair, border: int = 0) -> Float[Tensor, " bands"]:
-    """1 - |G|^2 / |F - EXP|^2: how much of the detail that a method adds is linear, per band.
+    """`1 - |G|^2 / |F - EXP|^2`: how much of the detail that a method adds is linear, per band.
 
     1 for a method that is linear, a learned MTF-GLP for instance; nan where it adds no more than rounding. `border`
     pixels on every side are left out.

@@ -33,12 +33,12 @@ class Shares:
     All are nan for a band that is constant up to rounding: nothing can be said of it.
 
     Attributes:
-        r2: 1 - |G|^2 / |N - mean N|^2, per band: 1 where the network is linear, below 0 where H is worse than a
+        r2: `1 - |G|^2 / |N - mean N|^2`, per band: 1 where the network is linear, below 0 where H is worse than a
             constant.
         high_output: energy of the high frequencies of N, in parts of that of N - mean N, per band.
         high_linear: energy of the high frequencies of H, in parts of that of N's, per band.
         high_nonlinear: the same for G.
-        cancellation: -<H, G> / (|H| |G|) of the high frequencies, per band: 1 where G only takes away what H has too
+        cancellation: `-<H, G> / (|H| |G|)` of the high frequencies, per band: 1 where G only takes away what H has too
             much; nan where one of them has none.
         injected: energy of the high frequencies of N, in parts of that of N with its mean, per band.
     """

@@ -53,7 +53,7 @@ class Response:
             and in = 1). The centre sample, K // 2, is at `scale` times the place of the impulse; K is odd. What the
             experiment could not see, up to scale - 1 pixels on the upper left, is 0.
         scale: pixels of the output per pixel of the input, along an axis.
-        spread: sqrt(mean |h - mean h|^2 / |mean h|^2) over places: 0 where only one was looked at, or the network is
+        spread: `sqrt(mean |h - mean h|^2 / |mean h|^2)` over places: 0 where only one was looked at, or the network is
             linear.
         baseline: N(background), where it was subtracted.
         recipe: "jacobian": derivative by forward mode, exact; "differences": derivative by a small step to both sides;
@@ -280,7 +280,7 @@ class _Tally:
 
 
 def spread(kernels: Float[Tensor, "n *k"], mean: Float[Tensor, "*k"]) -> float:
-    """sqrt(mean |h - mean h|^2 / |mean h|^2) of kernels; 0 where all are 0."""
+    """`sqrt(mean |h - mean h|^2 / |mean h|^2)` of kernels; 0 where all are 0."""
     size = float(mean.square().sum())
     away = float((kernels - mean).square().sum()) / len(kernels)
     return (away / size) ** 0.5 if size else 0.0

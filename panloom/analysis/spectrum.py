@@ -44,7 +44,7 @@ class Descriptors:
         ripple: largest change of the amplitude on the axes in the lower half of the pass band, in dB; nan without DC.
         rejection: dB at the centres of the spectral images, 2 pi k / scale for k = 1 ... scale - 1, on the worse axis,
             beside DC; never less than SILENCE, nan without DC.
-        outside: share of the energy outside |row|, |column| <= pi / scale.
+        outside: share of the energy outside `|row|, |column| <= pi / scale`.
         sidelobe: height of the first side lobe over that of the main one, mean of both axes; sinc: -0.217; nan: nothing
             at the centre.
         rho: correlation with the ideal low-pass around the same centre, in WINDOW x WINDOW input pixels; 1 for equal
@@ -239,7 +239,7 @@ def system_transfer(
 ) -> Float[Tensor, "bands N N"]:
     """What becomes of the detail of a band between the scene and the fused image: 1 everywhere would be true.
 
-    T_b = |sum_c K_bc MTF_c q_bc / ratio^2 + k_b p_b|: the detail of band b in the scene, 1, is q_bc in band c and p_b
+    `T_b = |sum_c K_bc MTF_c q_bc / ratio^2 + k_b p_b|`: the detail of band b in the scene, 1, is q_bc in band c and p_b
     in PAN. It reaches the result through the optics, the samples and K, and through PAN and k. The spectral images of
     the samples, which K lets pass, are not in it: they are in the `rejection` of K.
 
@@ -261,7 +261,7 @@ def system_transfer(
 
 
 def high_frequencies(size: Sequence[int], scale: int) -> Bool[Tensor, "H W"]:
-    """Which frequencies lie outside |row|, |column| <= pi / scale; 0 in the middle."""
+    """Which frequencies lie outside `|row|, |column| <= pi / scale`; 0 in the middle."""
     row, col = (frequencies(n).abs() > math.pi / scale * (1 + 1e-12) for n in size)
     return row[:, None] | col
 
