@@ -40,7 +40,7 @@ nitpick_ignore_regex = [
     # Private parts again, named without module where inherited.
     (r"py:.*", r"(Form|Equalised|Substitution|Preset|Losses|Tailored|Body|Decision|Renormalise)"),
     (r"py:.*", r"panloom\.(run\.fuse\.Array|registry\.Class)"),  # type variables: what goes in comes out
-    (r"py:.*", r"panloom\.run\.analysis\..*"),  # parts of the report of `panloom analyze`; analysis.md tells its numbers
+    (r"py:.*", r"panloom\.run\.analysis\..*"),  # parts of the report of `panloom analyze`
 ]
 
 autodoc_member_order = "bysource"
