@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panloom import sensors, weights
-from panloom.errors import WeightsError
+from panloom.errors import MethodError, WeightsError
 from panloom.run.resolve import parse
 from panloom.scene import Scene
 from panloom.weights import Card
@@ -20,21 +20,29 @@ def other_bands(method: str, need: int, scene: Scene) -> str:
         need: how many bands it works on.
         scene: with another number of bands.
     """
-    found = parse(method)
+    card, tail = _weights_of(method)
     names = [band.name for band in scene.sensor.bands]
-    named = f" ({weights.bands_in_words(found.card)})" if found.card and isinstance(found.card.bands, tuple) else ""
+    named = f" ({weights.bands_in_words(card)})" if card and isinstance(card.bands, tuple) else ""
     told = f"{method} works on {need} bands{named}, and this scene has {len(names)}: {', '.join(names)}"
-    chosen = mapping(found.card, scene) if found.card else None
+    chosen = mapping(card, scene) if card else None
     if need < len(names):
         told += f"; choose {need} of them: --bands {chosen}" if chosen else f"; choose {need} of them with --bands"
-    tail = method.removeprefix(found.weights) if found.weights else ""
-    own = found.card.network if found.card else ""
+    own = card.network if card else ""
     fitting = sorted(_fitting(scene, adapted=not tail), key=lambda pair: pair[0].network != own)
     words = [f"{card.name}{tail}{f' (--bands {order})' if order else ''}" for card, order in fitting]
     if not words:
         return f"{told}; no weights here are for {len(names)} bands"
     more = f" and {len(words) - MOST} more (panloom weights list)" if len(words) > MOST else ""
     return f"{told}; for these: {', '.join(words[:MOST])}{more}"
+
+
+def _weights_of(method: str) -> tuple[Card | None, str]:
+    """The card of a method's weights, and what stands behind their name; a network that was made in Python has none."""
+    try:
+        found = parse(method)
+    except MethodError:
+        return None, ""
+    return found.card, method.removeprefix(found.weights) if found.weights else ""
 
 
 def mapping(card: Card, scene: Scene) -> str | None:

@@ -177,7 +177,18 @@ def test_every_keyword_that_shapes_a_result_is_in_its_tags():
     """A new keyword of `sharpen` belongs in the tags, or in this list of those that change nothing in the file."""
     known = {name: word.default for name, word in inspect.signature(sharpen).parameters.items()}
     elsewhere = {"pan", "ms", "out", "method", "options", "seed"}
-    nothing = {"overwrite", "resume", "preview", "preview_bands", "device", "threads", "memory", "progress", "say"}
+    nothing = {
+        "overwrite",
+        "resume",
+        "preview",
+        "preview_bands",
+        "device",
+        "threads",
+        "memory",
+        "progress",
+        "say",
+        "prepare",
+    }
     assert {name: known[name] for name in known.keys() - elsewhere - nothing} == dict(DEFAULTS)
 
 

@@ -19,7 +19,7 @@ from panloom.run.resolve import DEFAULT
 
 COMMANDS = [
     "sharpen", "info", "methods", "sensors", "demo", "batch", "evaluate", "compare", "bench", "cite", "train", "adapt",
-    "weights",
+    "analyze", "weights",
 ]  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def test_weights_sharpen_a_scene_whatever_its_full_scale(kept, small, tmp_path):
 
 def test_weights_of_another_band_count_are_named(kept, small, tmp_path):
     result = try_sharpen(small, tmp_path / "out.tif", "--method", "fusionnet.mine", "--bands", "1,2,3")
-    fails(result, 2, "fusionnet.mine works on 4 bands", "--bands")
+    fails(result, 2, "fusionnet.mine works on 4 bands", "no weights here are for 3 bands")
     assert not (tmp_path / "out.tif").exists()
 
 
