@@ -132,8 +132,11 @@ def _controls(ergas: Mapping[Role, float]) -> list[str]:
     found: list[str] = []
     for role, (less, same, more) in words.items():
         if role in ergas:
-            text = {"less": less, "same": same, "more": more}[compared(fitted, ergas[role])]
-            found.append(text and f"{text} (ERGAS {ergas[role]:.3f} against {fitted:.3f}).")
+            outcome = compared(fitted, ergas[role])
+            text = {"less": less, "same": same, "more": more}[outcome]
+            # The number of what the sentence speaks of comes first.
+            first, second = (fitted, ergas[role]) if outcome == "less" else (ergas[role], fitted)
+            found.append(text and f"{text} (ERGAS {first:.3f} against {second:.3f}).")
     return found
 
 

@@ -388,6 +388,13 @@ def test_wins_and_losses_are_said_alike():
     assert "worse than not sharpening" in lost
 
 
+def test_the_number_of_what_a_sentence_speaks_of_comes_first():
+    assert "has less error than the regression without any network (ERGAS 2.000 against 2.400)" in said(
+        network=3.0, fitted=2.0, regression=2.4
+    )
+    assert "(ERGAS 1.500 against 2.000)" in said(network=3.0, fitted=2.0, regression=1.5)
+
+
 def test_renormalisation_that_was_not_used_is_not_advised_against():
     plain = replace(REPORT, renormalised=False, bridged=1.2)
     words = said(plain, network=2.0, bridged=2.5, fitted=1.5)
