@@ -22,8 +22,7 @@ import torch
 
 from panloom import classical, networks
 from panloom.analysis import fuser_response, least_cells, split_fuser
-from panloom.compute import processor_name
-from panloom.compute._parts import cut
+from panloom.compute import cut, processor_name
 from panloom.data import make
 from panloom.pair import Fuser, Pair
 from panloom.scene import Scene, array_scene

@@ -136,7 +136,7 @@ def as_tuned(case: Case, precision: str) -> Callable[[], torch.Tensor]:
 
 
 def _view(pair: Pair, tile: Tile) -> Pair:
-    from panloom.compute._parts import cut
+    from panloom.compute import cut
 
     return cut(pair, tile.read)
 

@@ -114,8 +114,8 @@ class Swift:
         epochs: times that each patch is seen.
         gate: share of the error of the frozen output that may be left on held-back patches; 0 always keeps it.
         tiles: of 128 x 128 MS pixels that are looked at, at most.
-        renormalise: bring the scene to the means and deviations of the training data, where they are known.
-        direct: the network without that may be chosen too, where it has the least error on held-back patches.
+        renormalise: bring the scene to the means and deviations of the training data, where they are known; auto: if
+            the network errs less then on the scene degraded once more.
         ready: made by `prepare`.
     """
 

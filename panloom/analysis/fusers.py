@@ -184,13 +184,10 @@ def detail_r2(parts: Split, pair: Pair, border: int = 0) -> Float[Tensor, " band
     return torch.where(energy > rounding, 1 - rest.square().sum((1, 2)) / energy, torch.nan)
 
 
-def scene_slopes(pair: Pair) -> tuple[Float[Tensor, " bands"], Float[Tensor, "bands bands"]]:
-    """How the detail of a scene belongs together, on the MS grid: for `panloom.analysis.system_transfer`.
+def scene_details(pair: Pair) -> tuple[Float[Tensor, "images h w"], Float[Tensor, "images n"]]:
+    """PAN and the bands of a scene on the MS grid, PAN first, and their detail in the MS pixels that hold data.
 
     Detail is what an image has above its mean in LOCAL x LOCAL MS pixels; PAN is seen through the bands' mean MTF.
-
-    Returns:
-        slope of PAN on each band; [b, c] slope of band c on band b. 0 on a band without detail.
 
     Raises:
         MethodError: the pair has no sensor.
@@ -202,10 +199,22 @@ def scene_slopes(pair: Pair) -> tuple[Float[Tensor, " bands"], Float[Tensor, "ba
     images = torch.cat([low, pair.ms], 1).double()
     keep = pair.whole_cells.flatten() if bool(pair.whole_cells.any()) else torch.ones_like(pair.whole_cells).flatten()
     local = functional.avg_pool2d(physical.replicate(images, *[LOCAL // 2] * 4), LOCAL, stride=1)
-    detail = (images - local).flatten(2)[0][:, keep]
+    return images[0], (images - local).flatten(2)[0][:, keep]
+
+
+def scene_slopes(pair: Pair) -> tuple[Float[Tensor, " bands"], Float[Tensor, "bands bands"]]:
+    """How the details of a scene belong together: for `panloom.analysis.system_transfer`.
+
+    Returns:
+        slope of PAN on each band; [b, c] slope of band c on band b. 0 on a band without detail.
+
+    Raises:
+        MethodError: the pair has no sensor.
+    """
+    images, detail = scene_details(pair)
     products = detail @ detail.T
     own = products.diagonal()[1:]
-    rounding = (ROUNDING * images[0, 1:].abs().amax((1, 2))).square() * detail.shape[1]
+    rounding = (ROUNDING * images[1:].abs().amax((1, 2))).square() * detail.shape[1]
     slopes = torch.where((own > rounding)[:, None], products[1:] / own[:, None], torch.zeros_like(products[1:]))
     return slopes[:, 0], slopes[:, 1:]
 

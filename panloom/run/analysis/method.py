@@ -21,7 +21,7 @@ from panloom.analysis import (
     least_cells,
     split_fuser,
 )
-from panloom.analysis.fusers import LOCAL, scene_slopes
+from panloom.analysis.fusers import scene_details, scene_slopes
 from panloom.analysis.spectrum import injection_gain, mtf_plane, system_transfer
 from panloom.compute import Policy
 from panloom.data.scenes import recorded
@@ -125,9 +125,13 @@ def _split(ready: Fuser, pair: Pair, response: FuserResponse, border: int, seed:
 
 def _planes(response: FuserResponse, pair: Pair) -> tuple[Tensor, Tensor]:
     """Frequency responses: of PAN, and of each MS band into itself, at 1 where the level is kept."""
-    own = response.ms.kernel.diagonal(dim1=0, dim2=1).permute(2, 0, 1)
-    ms = frequency_response(own, PLANE, centre=pair.phase) / pair.ratio**2
+    ms = frequency_response(_into_itself(response), PLANE, centre=pair.phase) / pair.ratio**2
     return frequency_response(response.pan.kernel[:, 0], PLANE), ms
+
+
+def _into_itself(response: FuserResponse) -> Float[Tensor, "bands K K"]:
+    """The kernel of each MS band into itself."""
+    return response.ms.kernel.diagonal(dim1=0, dim2=1).permute(2, 0, 1)
 
 
 def _numbers(
@@ -137,7 +141,7 @@ def _numbers(
     assert sensor is not None, "the pair of a scene has one"
     gains = torch.tensor([band.mtf_nyquist for band in sensor.bands], dtype=torch.float64)
     mtf, (pan_on_band, bands_on_band) = mtf_plane(gains, ratio, PLANE), scene_slopes(pair)
-    pan, own = response.pan.kernel[:, 0], response.ms.kernel.diagonal(dim1=0, dim2=1).permute(2, 0, 1)
+    pan, own = response.pan.kernel[:, 0], _into_itself(response)
     transfer = system_transfer(
         response.ms.kernel,
         pan,
@@ -200,14 +204,8 @@ def step(scale: int) -> Float[Tensor, " F"]:
 
 
 def _regression(pair: Pair) -> Float[Tensor, " bands"]:
-    """The slope of the details of each band on those of PAN, as `scene_slopes` sees them; 0 on a flat PAN."""
-    assert pair.sensor is not None, "the pair of a scene has one"
-    gain = sum(band.mtf_nyquist for band in pair.sensor.bands) / len(pair.sensor.bands)
-    low = physical.degrade(pair.pan, [gain], pair.ratio, pair.phase)
-    known = pair.whole_cells[0, 0] if bool(pair.whole_cells.any()) else torch.ones_like(pair.whole_cells[0, 0])
-    images = torch.cat([low, pair.ms], 1).double()
-    local = functional.avg_pool2d(physical.replicate(images, *[LOCAL // 2] * 4), LOCAL, stride=1)
-    detail = (images - local)[0, :, known]
+    """The slope of the details of each band on those of PAN; 0 on a flat PAN."""
+    detail = scene_details(pair)[1]
     energy = float(detail[0].square().sum())
     return detail[1:] @ detail[0] / energy if energy else torch.zeros_like(detail[1:, 0])
 

@@ -23,6 +23,7 @@ from panloom.analysis import (
     split,
 )
 from panloom.analysis.foreign import Model
+from panloom.analysis.impulse import PUBLISHED_SIZE
 from panloom.run.analysis.method import BICUBIC, IDEAL, bicubic, step
 from panloom.run.analysis.numbers import PLANE, compared_with_truth, cut, on_axes, profile, shared, table
 from panloom.run.analysis.record import NetworkNumbers, Parts, Quality, Stimulus
@@ -48,9 +49,6 @@ RIM = 4
 
 #: Single places that are drawn.
 SHOWN = 6
-
-#: Pixels along a side of the paper's picture.
-PUBLISHED_SIZE = 11
 
 #: Names of the two responses.
 JACOBIAN, PUBLISHED = "mean derivative", "white dot on black"
