@@ -1,4 +1,4 @@
-"""What is adapted: a frozen network behind its radiometric bridge."""
+"""What is adapted: a frozen network behind its radiometric bridge, on a PAN that lies where MS does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from panloom.adapt._bridge import Bridge
 from panloom.adapt._sample import Lowered
 from panloom.networks import Network
+from panloom.optics.alignment import NOWHERE, Offset, with_pan
 from panloom.pair import Pair
 
 
@@ -23,10 +24,16 @@ class Base:
     Attributes:
         network: frozen; None: EXP.
         bridge: None: the network sees the scene's own values.
+        offset: what PAN of the scene is moved by before anything else; tiles of an `Aligned` scene are moved already.
     """
 
     network: Network | None
     bridge: Bridge | None
+    offset: Offset = NOWHERE
+
+    def aligned(self, pair: Pair) -> Pair:
+        """A tile of the scene with its PAN where MS lies."""
+        return with_pan(pair, self.offset)
 
     def features(self, pair: Pair) -> Float[Tensor, "n F Hf Wf"] | None:
         """Those of the network."""

@@ -23,6 +23,7 @@ from panloom.adapt._sample import statistics, tiles
 from panloom.compute import cut
 from panloom.errors import OptionError
 from panloom.networks import Network
+from panloom.optics.alignment import Aligned
 from panloom.pair import Pair, SceneLike
 from panloom.types import Window
 
@@ -99,6 +100,7 @@ class Fitted:
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
         base = self.columns.base
+        pair = base.aligned(pair)
         if self.kernel is None:
             fused = base.fused(pair)
         else:
@@ -127,7 +129,7 @@ class _Solution:
 
 
 @torch.no_grad()
-def fit(network: Network | None, scene: SceneLike, options: Options, settings: Settings, rng: Generator) -> Fitted:
+def fit(network: Network | None, scene: Aligned, options: Options, settings: Settings, rng: Generator) -> Fitted:
     """A network (None: EXP) fitted to a scene; where that is not possible, frozen, with a warning that says why.
 
     `network` is ready for the scene and is not changed.
@@ -156,7 +158,7 @@ def kept(fitted: Fitted, scene: SceneLike) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def restored(network: Network, tensors: Mapping[str, Tensor], scene: SceneLike) -> Fitted:
+def restored(network: Network, tensors: Mapping[str, Tensor], scene: Aligned) -> Fitted:
     """What was fitted to one scene, for another one.
 
     Args:
@@ -179,7 +181,7 @@ def restored(network: Network, tensors: Mapping[str, Tensor], scene: SceneLike) 
     }
     taken(tensors, {**Bridge.shapes(bands), **shapes})
     pan_mean = float(tensors["pan_mean"]) if "pan_mean" in tensors else 0.0
-    columns = Columns(Base(network, Bridge.kept(tensors)), scene.sensor, pan_mean)
+    columns = Columns(Base(network, Bridge.kept(tensors), scene.offset), scene.sensor, pan_mean)
     mix = None if weight is None or constant is None else Mix(weight, constant)
     fitted = Fitted(columns, None if kernel is None else Kernel(kernel), mix, _halo(columns, mix, scene))
     return _rescaled(fitted, tensors["deviations"], scene) if "deviations" in tensors else fitted
@@ -292,14 +294,14 @@ def _unscaled(weights: Float[Tensor, "C k"], scaling: Scaling, roles: Roles, lea
     return kernel, Mix(mixed, constant)
 
 
-def _halo(columns: Columns, mix: Mix | None, scene: SceneLike) -> int:
+def _halo(columns: Columns, mix: Mix | None, scene: Aligned) -> int:
     """MS pixels that an output pixel looks at."""
     if mix is not None and mix.weight.shape[1]:
-        return max(columns.base.halo, _physics.reach(scene.grid, scene.sensor))
-    return 0 if columns.base.network is None else columns.base.network.traits.halo
+        return scene.halo + max(columns.base.halo, _physics.reach(scene.grid, scene.sensor))
+    return 0 if columns.base.network is None else scene.halo + columns.base.network.traits.halo
 
 
-def _fitted(base: Base, solution: _Solution | None, scene: SceneLike) -> tuple[Fitted, bool]:
+def _fitted(base: Base, solution: _Solution | None, scene: Aligned) -> tuple[Fitted, bool]:
     """The fuser; the convolution goes into the network's own head where that ends in one, which is told."""
     columns = Columns(base, scene.sensor, 0.0 if solution is None else solution.pan_mean)
     network, mix = base.network, None if solution is None else solution.mix

@@ -15,7 +15,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import torch
@@ -28,6 +28,7 @@ from panloom.adapt._sample import Lowered, Statistics, lowered, places, statisti
 from panloom.adapt._sharpness import as_sharp
 from panloom.errors import OptionError, PanloomWarning, unknown
 from panloom.networks import Network
+from panloom.optics.alignment import NOWHERE, Aligned, Offset
 from panloom.optics.moments import ROUNDING
 from panloom.pair import Pair, SceneLike
 from panloom.types import Decision, Sensor, Window
@@ -94,6 +95,7 @@ class Report:
         bridged: root mean square error of the frozen network on the scene degraded once more, behind its radiometric
             bridge over without it; above 1, it was adapted without. None where there was no choice.
         unfitted: bands left as they are because they are constant.
+        offset: (row, col) in PAN pixels, by which PAN was moved to where MS lies.
         pan_gain: MTF gain at MS Nyquist with which PAN was degraded once more: that of the sensor, or more where PAN
             is sharper than that. None: it was not.
         seconds: of `prepare`.
@@ -107,6 +109,7 @@ class Report:
     renormalised: bool
     bridged: float | None = None
     unfitted: tuple[str, ...]
+    offset: Offset = NOWHERE
     pan_gain: float | None = None
     seconds: float
 
@@ -192,7 +195,7 @@ class Framed(Generic[Made, Told]):
 @torch.no_grad()
 def framed(
     network: Network | None,
-    scene: SceneLike,
+    scene: Aligned,
     options: Options,
     fit: Callable[[Sample], Made],
     kind: Callable[..., Told],
@@ -202,17 +205,17 @@ def framed(
 
     Args:
         network: ready for the scene; it is not changed. None: EXP.
-        scene: what is fitted to.
+        scene: what is fitted to, as the network saw it.
         options: of the frame.
         fit: made of the sample; it may raise NoFitError.
         kind: of the report, whose own fields have defaults.
         rng: of the sample.
     """
     began, found = time.perf_counter(), tiles(scene, options.tiles, rng)
-    base, varies, made, bridged, gain = Base(network, None), every_band(scene.sensor), None, None, None
+    base, varies, made, bridged, gain = Base(network, None, scene.offset), every_band(scene.sensor), None, None, None
     try:
         known = look(scene.sensor, found)
-        varies, base = known.varies, behind(network, known, options.renormalise)
+        varies, base = known.varies, behind(base, known, options.renormalise)
         low = degraded(found, scene.sensor, base.multiple)
         gain = _pan_gain(low)
         if options.renormalise == "auto" and base.bridge is not None:
@@ -234,6 +237,7 @@ def framed(
         places=places(found),
         renormalised=base.bridge is not None,
         unfitted=constant(scene.sensor, varies),
+        offset=scene.offset,
         pan_gain=gain,
         seconds=time.perf_counter() - began,
     )
@@ -261,12 +265,13 @@ def look(sensor: Sensor, sample: Sequence[Pair]) -> Known:
     return Known(known, varies)
 
 
-def behind(network: Network | None, known: Known, renormalise: Renormalise) -> Base:
+def behind(base: Base, known: Known, renormalise: Renormalise) -> Base:
     """A network behind its bridge, where it has one."""
+    network = base.network
     # A network for any number of bands found the scale of the scene itself, in `prepare`, on the scene's own values.
     fixed = network is not None and network.traits.bands is not None and renormalise != "never"
     source = network.source if network is not None and fixed else None
-    return Base(network, None if source is None else Bridge.of(source, known.statistics))
+    return replace(base, bridge=None if source is None else Bridge.of(source, known.statistics))
 
 
 def degraded(sample: Sequence[Pair], sensor: Sensor, multiple: int) -> list[Lowered]:

@@ -26,6 +26,7 @@ from panloom.adapt._terms import Low, Measure, Sum, Weights, weighted
 from panloom.compute import cut
 from panloom.errors import MethodError
 from panloom.networks import Network
+from panloom.optics.alignment import Aligned
 from panloom.pair import Pair, SceneLike
 from panloom.types import Window
 
@@ -107,7 +108,7 @@ class Tailored:
         """The fused tile."""
         network = self.base.network
         assert network is not None
-        seen = self.base.seen(pair)
+        seen = self.base.seen(self.base.aligned(pair))
         if self.module is None:
             fused = network(seen)
         else:
@@ -141,7 +142,7 @@ Maker = Callable[[Made], Tailor]
 
 @torch.no_grad()
 def tailored(
-    network: Network, scene: SceneLike, make: Maker, options: Options, settings: Settings, rng: Generator
+    network: Network, scene: Aligned, make: Maker, options: Options, settings: Settings, rng: Generator
 ) -> Tailored:
     """A network tailored to a scene; where that is not possible, frozen, with a warning that says why.
 
@@ -149,7 +150,7 @@ def tailored(
     """
     done = framed(network, scene, options, partial(_fit, make=make, settings=settings, rng=rng), Report, rng)
     report = done.report if done.made is None else done.made.told(done.report)
-    module, halo = None, network.traits.halo
+    module, halo = None, scene.halo + network.traits.halo
     if done.used is not None:
         module, halo = done.used.module.folded(), halo + _more(done.used.module, scene)
     kept = tuple(k for k, band in enumerate(scene.sensor.bands) if band.name in report.unfitted)
@@ -171,7 +172,7 @@ def kept(fitted: Tailored) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def restored(network: Network, empty: Tailor, tensors: Mapping[str, Tensor], scene: SceneLike) -> Tailored:
+def restored(network: Network, empty: Tailor, tensors: Mapping[str, Tensor], scene: Aligned) -> Tailored:
     """What was learned on one scene, for another one.
 
     Args:
@@ -189,16 +190,16 @@ def restored(network: Network, empty: Tailor, tensors: Mapping[str, Tensor], sce
     shapes = {f"{MODULE}{name}": tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     count = 0 if kept_bands is None else min(kept_bands.numel(), bands)
     taken(tensors, {**Bridge.shapes(bands), **shapes, "frozen_bands": (count,)})
-    base = Base(network, Bridge.kept(tensors))
+    base, halo = Base(network, Bridge.kept(tensors), scene.offset), scene.halo + network.traits.halo
     if not state:
-        return Tailored(base, None, (), network.traits.halo)
+        return Tailored(base, None, (), halo)
     if missing := shapes.keys() - state.keys():
         raise MethodError(f"what was learned lacks {', '.join(sorted(missing))}")
     module.to(next(iter(state.values())).dtype).load_state_dict(
         {name.removeprefix(MODULE): tensor for name, tensor in state.items()}
     )
     frozen = () if kept_bands is None else tuple(kept_bands.tolist())
-    return Tailored(base, module, frozen, network.traits.halo + _more(empty, scene))
+    return Tailored(base, module, frozen, halo + _more(empty, scene))
 
 
 @dataclass(frozen=True, eq=False)

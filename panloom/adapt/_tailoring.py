@@ -21,6 +21,7 @@ from panloom.adapt._selection import CHOICES, Selection
 from panloom.adapt._terms import Weights
 from panloom.errors import MethodError, OptionError, PanloomWarning, unknown
 from panloom.networks import Network
+from panloom.optics.alignment import aligned
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 
@@ -182,6 +183,7 @@ class Tailoring(ABC):
                 PanloomWarning,
                 stacklevel=2,
             )
+        scene = aligned(scene)
         network = self.network.prepare(scene, rng)
         return replace(self, ready=tailored(network, scene, self.module, options, settings, rng))
 
@@ -202,6 +204,7 @@ class Tailoring(ABC):
             MethodError: the tensors are not those of this network and module.
         """
         empty = self.empty(self.network.channels)
+        scene = aligned(scene)
         return replace(self, ready=restored(self.network.prepare(scene, rng), empty, tensors, scene))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:

@@ -28,6 +28,7 @@ from panloom.adapt._random import RandomFeatures
 from panloom.adapt._registry import adapter, free_method
 from panloom.errors import MethodError, OptionError
 from panloom.networks import IMAGES, Network
+from panloom.optics.alignment import aligned
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits
 
@@ -143,6 +144,7 @@ class Refit(_FitToScene):
             OptionError: an option that makes no sense.
         """
         options, settings = self.options(self.renormalise), self.settings(self.ridge)
+        scene = aligned(scene)
         return replace(self, ready=fit(self.network.prepare(scene, rng), scene, options, settings, rng))
 
     def learned(self, scene: SceneLike) -> Learned:
@@ -161,6 +163,7 @@ class Refit(_FitToScene):
         Raises:
             MethodError: the tensors are not those of this network.
         """
+        scene = aligned(scene)
         return replace(self, ready=restored(self.network.prepare(scene, rng), tensors, scene))
 
 
@@ -180,7 +183,7 @@ class Regression(_FitToScene):
         Raises:
             OptionError: an option that makes no sense.
         """
-        return replace(self, ready=fit(None, scene, self.options("never"), self.settings(None), rng))
+        return replace(self, ready=fit(None, aligned(scene), self.options("never"), self.settings(None), rng))
 
 
 @free_method("random+refit")
@@ -211,4 +214,4 @@ class RandomRefit(_FitToScene):
             raise OptionError(f"random+refit needs 1 channel or more; given: {self.channels}")
         options, settings = self.options("always"), self.settings(self.ridge)
         network = RandomFeatures(len(scene.sensor.bands), self.channels, scene.grid.ratio, rng)
-        return replace(self, ready=fit(network, scene, options, settings, rng))
+        return replace(self, ready=fit(network, aligned(scene), options, settings, rng))

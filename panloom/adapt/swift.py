@@ -38,6 +38,7 @@ from panloom.compute import cut
 from panloom.data.example import Example
 from panloom.errors import MethodError, OptionError
 from panloom.networks import Network
+from panloom.optics.alignment import Aligned, aligned, halo
 from panloom.pair import Pair, SceneLike
 from panloom.types import Traits, Window
 
@@ -139,8 +140,10 @@ class Swift:
     @property
     def traits(self) -> Traits:
         """Those of the network; behind the bridge it is not additive."""
-        network = self.network if self.ready is None else self.ready.base.network or self.network
-        return replace(network.traits, additive=False, cite=(*network.traits.cite, "xia2026"))
+        base = Base(self.network, None) if self.ready is None else self.ready.base
+        network = base.network or self.network
+        around = network.traits.halo + halo(base.offset, network.ratio)
+        return replace(network.traits, halo=around, additive=False, cite=(*network.traits.cite, "xia2026"))
 
     @property
     def fitted(self) -> _Ready:
@@ -189,6 +192,7 @@ class Swift:
             OptionError: an option out of its range.
         """
         options, settings = Options(self.tiles, self.gate, self.renormalise), self.settings
+        scene = aligned(scene)
         network = self.network.prepare(scene, rng)
         return replace(self, ready=_swift(network, scene, options, settings, rng))
 
@@ -209,11 +213,13 @@ class Swift:
             MethodError: the tensors are not those of this adapter.
         """
         taken(tensors, Bridge.shapes(len(scene.sensor.bands)))
-        return replace(self, ready=_Ready(Base(self.network.prepare(scene, rng), Bridge.kept(tensors))))
+        scene = aligned(scene)
+        return replace(self, ready=_Ready(Base(self.network.prepare(scene, rng), Bridge.kept(tensors), scene.offset)))
 
     def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
         """The fused tile."""
-        return self.fitted.base.fused(pair)
+        base = self.fitted.base
+        return base.fused(base.aligned(pair))
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +233,7 @@ class _Fit:
 
 
 @torch.no_grad()
-def _swift(network: Network, scene: SceneLike, options: Options, settings: Settings, rng: Generator) -> _Ready:
+def _swift(network: Network, scene: Aligned, options: Options, settings: Settings, rng: Generator) -> _Ready:
     """A network brought to a scene; where that is not possible, frozen, with a warning that says why."""
     done = framed(network, scene, options, partial(_fit, settings=settings, rng=rng), Report, rng)
     made, report = done.made, done.report

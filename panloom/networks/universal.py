@@ -12,6 +12,7 @@ so it shows whether the bands were softer or sharper than PAN before, which no p
 spectral back-projection ends it: the result, seen through the band's MTF at the true phase, is brought towards the MS
 that was recorded.
 
+    pan = PAN moved to where MS lies     see `panloom.optics.alignment`
     out = exp + std_b * (w . z_b)        z_b = [gains * details, free maps, details, 1]
     out = out + U(ms - D(out))           see `panloom.optics.back_projection`
 
@@ -36,7 +37,7 @@ from torch.nn import functional
 from panloom.errors import MethodError, PanloomWarning
 from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
-from panloom.optics import back_projection, physical
+from panloom.optics import alignment, back_projection, physical
 from panloom.optics.moments import Moments, some
 from panloom.optics.octaves import finest_octave
 from panloom.pair import Pair, Reduced, SceneLike
@@ -215,6 +216,7 @@ class Universal(Network):
             )
         self.maps, self.channels = maps, maps + DETAILS + 1
         self.look: Look | None = None
+        self.offset = alignment.NOWHERE
         self.reach = USUAL_REACH
         self.enter = nn.Conv2d(4 * DETAILS + 4, width, 3, padding=1)
         self.enter_pan = nn.Conv2d(11, width, 3, padding=1, bias=False)
@@ -233,6 +235,8 @@ class Universal(Network):
         """The network with the statistics of a scene."""
         ready = super().prepare(scene, rng)
         assert isinstance(ready, Universal)
+        scene = alignment.aligned(scene)
+        ready.offset = scene.offset
         energies = [finest_octave(_detail(pair)[1], pair.valid) for pair in _spread(scene)]
         ready.look = _pooled(scene.survey(), energies, check=some)
         if ready.look.suspicious:
@@ -243,12 +247,14 @@ class Universal(Network):
                 stacklevel=2,
             )
         gains = [band.mtf_nyquist for band in scene.sensor.bands]
-        ready.reach = self._reach(scene.grid.ratio, gains, scene.grid.phase)
+        ready.reach = ready._reach(scene.grid.ratio, gains, scene.grid.phase)
         return ready
 
     def informed(self, pairs: Sequence[Pair]) -> Universal:
         """The same network with the statistics of some pairs, taken together."""
-        ready, seen = copy.copy(self), [(pair, *_detail(pair)) for pair in pairs]
+        ready = copy.copy(self)
+        ready.offset = alignment.offset(pairs, pairs[0].ratio)
+        seen = [(pair, *_detail(alignment.with_pan(pair, ready.offset))) for pair in pairs]
         items = [Reduced(low, pair.ms, pair.whole_cells) for pair, low, _ in seen]
         ready.look = _pooled(items, [finest_octave(detail, pair.valid) for pair, _, detail in seen])
         return ready
@@ -265,7 +271,7 @@ class Universal(Network):
             window = WINDOW // 2 + 1  # local statistics, and the bilinear step back to PAN's grid
             local = physical.seen((first // ratio - window, last // ratio + window), mean, ratio, p)
             cells = max(cells, -(min(low[0], local[0]) // ratio), max(low[1], local[1]) // ratio)
-        return math.ceil(FADED * cells)
+        return math.ceil(FADED * cells) + alignment.halo(self.offset, ratio)
 
     def features(self, pair: Pair) -> Float[Tensor, "n F H W"]:
         """The maps of each band: gated details, free maps, details, 1; n is batch times bands."""
@@ -343,6 +349,7 @@ class Universal(Network):
         return Look.stack([_pooled([Reduced(p, m, v)], [finest_octave(d, f)]) for p, m, v, d, f in rows]).to(pair.exp)
 
     def _see(self, pair: Pair) -> _Seen:
+        pair = alignment.with_pan(pair, self.offset)
         low, detail = _detail(pair)
         look = self._look(pair, (low, detail))
         std, pan_std = _divisor(look.std), _divisor(look.pan_std)

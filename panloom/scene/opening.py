@@ -15,7 +15,7 @@ from torch import Tensor
 
 from panloom.compute import torch_threads
 from panloom.errors import OptionError, SceneError
-from panloom.optics import registration
+from panloom.optics import alignment, registration
 from panloom.scene import geometry
 from panloom.scene._rasterio import Raster, Reader, common_type, describe
 from panloom.scene._sources import ArraySource, FileSource, Source, Units, check_readable
@@ -26,9 +26,6 @@ from panloom.types import Grid, Sensor, Window, bit_range
 
 #: Windows that the full scale of an unknown sensor is estimated from, per axis, and their size in pixels.
 PROBES, PROBE = 4, 128
-
-#: Windows of the registration check, and their size in MS pixels.
-CHECKS, CHECK = 7, 96
 
 #: MS pixels beyond which an offset is a slip of the pen.
 FARTHEST = 1e6
@@ -312,7 +309,7 @@ def _probes(size: tuple[int, int]) -> list[Window]:
 def misregistration(scene: Scene) -> registration.Shift:
     """How far MS lies from where the files say, measured on windows spread by a fixed seed."""
     with torch.inference_mode(), torch_threads(1):
-        return registration.measure(scene.sample(CHECKS, CHECK, torch.Generator().manual_seed(0)))
+        return registration.measure(alignment.windows(scene))
 
 
 def registered(opened: Opened, *, align: bool) -> tuple[Opened, registration.Shift | None]:

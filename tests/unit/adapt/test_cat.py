@@ -9,6 +9,7 @@ import torch
 from tailor_tools import F32, F64, PerBand, Shared, close, land, rng, whole, with_source
 
 from panloom import adapt
+from panloom.adapt._base import Base
 from panloom.adapt._frame import Known, behind, look
 from panloom.adapt._iterate import Made
 from panloom.adapt._module import Moments, Shift, Tailor
@@ -80,7 +81,7 @@ def test_the_condition_is_of_the_scene_and_of_mean_square_1():
 
 def test_with_a_bridge_the_condition_is_that_of_the_source():
     network = with_source(Shared())
-    bridge = behind(network, known(), "always").bridge
+    bridge = behind(Base(network, None), known(), "always").bridge
     made = Made(Moments.of([torch.randn(1, 6, 9, 9, generator=rng())], F64), known(), bridge, rng())
     c = condition(made)
     close(c[:10] / c[8] * 0.3, torch.tensor([0.2] * 4 + [0.05] * 4 + [0.3, 0.08], dtype=F64), 1e-6)

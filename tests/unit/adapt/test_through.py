@@ -17,6 +17,7 @@ from panloom.adapt._through import Terms
 from panloom.adapt.refit import Refit
 from panloom.networks.universal import Universal
 from panloom.optics import physical
+from panloom.optics.alignment import NOWHERE, Aligned
 from panloom.pair import Pair
 from panloom.scene import Scene, array_scene
 from panloom.types import Sensor, Tile, Window
@@ -102,7 +103,7 @@ def test_it_is_what_refit_gives_where_pixels_hold_no_data(net):
     seen = whole(of)
     assert not bool(seen.valid.all())
     adapter = Refit(net, gate=1e9)
-    told = fit(net.informed([seen]), of, adapter.options("auto"), adapter.settings(1.0), rng())
+    told = fit(net.informed([seen]), Aligned(of, NOWHERE), adapter.options("auto"), adapter.settings(1.0), rng())
     assert told.report is not None
     assert told.report.decision == "adapted"
     close(fitted(net, seen, Terms(ridges=(1.0,)))[1], told(seen), 1e-5)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
 from panloom import networks, sensors
+from panloom.data import procedural
 from panloom.errors import MethodError, PanloomWarning
 from panloom.networks.universal import Universal
 from panloom.optics import physical
+from panloom.optics.alignment import NOWHERE, moved, with_pan
 from panloom.optics.moments import survey
 from panloom.pair import Pair
+from panloom.run.resolve import resolve
 from panloom.scene import Scene, array_scene
+from panloom.tiling import plan, trim
 from panloom.types import Band, Tile, Window
 
 F64 = torch.float64
@@ -290,3 +295,50 @@ def test_an_mtf_that_cannot_be_right_is_told_and_not_believed(net):
     assert isinstance(ready, Universal)
     assert ready.look is not None
     assert abs(float(ready.look.mismatch)) <= 0.15
+
+
+def displaced(by: tuple[float, float]) -> tuple[Scene, torch.Tensor]:
+    """A drawn scene whose MS looks beside its place, and its truth."""
+    recording = procedural.Recording(ratio=4, dtype="float32", misregistration=by)
+    made = procedural.make(512, 512, sensor="quickbird", wedge=False, recording=recording)
+    pan, ms, truth = (torch.from_numpy(x).to(F64)[None] / 2047 for x in (made.pan[None], made.ms, made.truth))
+    return array_scene(pan, ms, sensor=made.sensor, phase=made.phase), truth
+
+
+def test_an_offset_between_pan_and_ms_is_corrected(net):
+    """What MS shows elsewhere is sharpened there, with the PAN of that place."""
+    of, _ = displaced((0.4, -0.3))
+    ready, pair = net.prepare(of, torch.Generator().manual_seed(0)), read(of)
+    assert isinstance(ready, Universal)
+    assert ready.offset == pytest.approx((0.4, -0.3), abs=0.08)
+    still = copy.copy(ready)
+    still.offset = NOWHERE
+    torch.testing.assert_close(fuse(ready, pair), fuse(still, with_pan(pair, ready.offset)))
+    with torch.no_grad():
+        torch.testing.assert_close(fuse(ready, pair), ready.head(ready.features(pair), pair))
+
+
+def test_trained_weights_lose_little_by_an_offset():
+    trained = resolve("universal.open")
+    inner = (..., slice(32, -32), slice(32, -32))
+
+    def error(by: tuple[float, float]) -> float:
+        of, truth = displaced(by)
+        ready, pair = trained.prepare(of, torch.Generator().manual_seed(0)), read(of)
+        with torch.no_grad():
+            image = ready(replace(pair, **{k: getattr(pair, k).float() for k in ("pan", "ms", "exp")}))
+        # The truth lies under PAN, and the result under MS.
+        return float((image - moved(truth, by))[inner].square().mean().sqrt())
+
+    assert error((0.5, -0.5)) < 1.1 * error((0.0, 0.0))
+
+
+def test_tiles_of_a_displaced_scene_are_parts_of_the_whole(net):
+    of, _ = displaced((-0.5, 0.6))
+    ready, pair = net.prepare(of, torch.Generator().manual_seed(0)), read(of)
+    assert isinstance(ready, Universal)
+    assert ready.offset != NOWHERE
+    expected = fuse(ready, pair)
+    for tile in plan(of.grid, ready.traits, 160):
+        part = trim(fuse(ready, of.read(tile)), tile, 4)
+        torch.testing.assert_close(part, expected[(..., *tile.core.inside(Window(0, 0, 0, 0)))], rtol=0, atol=1e-7)
