@@ -7,6 +7,11 @@
 the named ones, in all protocols, and pairs of ratio 4 simulated at other ratios as well; what stands in OUT already is
 not computed again. `table` divides by the *best classical method of each pair and protocol, chosen with the truth*: an
 oracle that no user has.
+
+Two rows with the truth stand beside the methods at reduced resolution. MOVED is that oracle again, with PAN moved to
+where MS lies, as `universal` moves it: it shows what of a network's lead is registration. NOISE is no method: it is the
+error that would be left if of every band only that were wrong which neither PAN nor the *true* other bands explain,
+pixel by pixel, in the finest octave of the truth: mostly noise of the recorded truth, which nothing can predict.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +32,24 @@ from torch import Generator, Tensor
 
 from panloom import classical
 from panloom.adapt import adapter
+from panloom.compute import Policy
 from panloom.data.pairs import Recorded, find_pairs, read_pair
 from panloom.errors import OptionError
 from panloom.networks.universal import Universal
-from panloom.pair import Pair, SceneLike
-from panloom.run.evaluate import evaluate
-from panloom.run.protocol import at_ratio
-from panloom.types import Traits
+from panloom.optics.alignment import NOWHERE, Offset, aligned, with_pan
+from panloom.optics.moments import Moments
+from panloom.optics.octaves import in_finest_octave, unexplained
+from panloom.pair import Fuser, Pair, Reduced, SceneLike
+from panloom.run.evaluate import Judge, evaluate
+from panloom.run.fuse import whole
+from panloom.run.protocol import CHOICES, Problem, at_ratio, problems
+from panloom.run.resolve import resolve
+from panloom.types import Tile, Traits, Window
 
 Scores = dict[tuple[str, str, str], dict[str, float]]
+
+#: Rows with the truth, see above.
+MOVED, NOISE = "best classical with PAN moved", "noise of the truth"
 
 #: What is scored beside the shelf.
 METHODS = (
@@ -45,7 +59,15 @@ METHODS = (
     "universal.open-small",
     "random+refit",
     "regression",
+    MOVED,
+    NOISE,
 )
+
+#: What is measured of MOVED.
+INDICES = ("ergas", "sam", "q2n", "q2n-unrounded")
+
+#: Share of white noise that is left of it where the mean of 3 x 3 pixels is taken away.
+LEFT = 8 / 9
 
 #: Sensors that the shipped networks saw other scenes of.
 SEEN = ("landsat-7", "landsat-8")
@@ -84,6 +106,61 @@ class Plain:
         return pair.exp + look.to(pair.exp).std * residual.unflatten(0, pair.ms.shape[:2])
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A method that sees PAN where MS lies: only for the tables.
+
+    Attributes:
+        method: any.
+        offset: of the scene.
+    """
+
+    method: Fuser
+    offset: Offset = NOWHERE
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the method, on a whole image."""
+        return replace(self.method.traits, tiling="whole")
+
+    def prepare(self, scene: SceneLike, rng: Generator) -> Moved:
+        """For a scene."""
+        moved = aligned(scene)
+        return Moved(self.method.prepare(moved, rng), moved.offset)
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The fused image."""
+        return self.method(with_pan(pair, self.offset))
+
+
+def moved_shelf(problem: Problem) -> dict[str, float]:
+    """Indices of the classical method with the least ERGAS, PAN moved for all of them."""
+    judge = Judge.of(problem)
+    judge = replace(judge, table=tuple((name, index) for name, index in judge.table if name in INDICES))
+    found: list[dict[str, float]] = []
+    for name in classical.names():
+        fuser = Moved(resolve(name)).prepare(problem.scene, Generator().manual_seed(0))
+        image = whole(problem.scene, fuser, Policy.in_memory("cpu", 1))[None]
+        found.append(judge.score(image.double() * problem.full_scale)[0])
+    return min(found, key=lambda values: values["ergas"])
+
+
+def noise(problem: Problem) -> dict[str, float]:
+    """ERGAS of what neither PAN nor the other bands explain of the truth in its finest octave, taken for white."""
+    cells = Window(0, 0, *problem.scene.grid.cells)
+    pair = with_pan(
+        problem.scene.read(Tile(0, cells.scaled(problem.scene.grid.ratio), cells)), aligned(problem.scene).offset
+    )
+    assert problem.truth is not None
+    assert problem.truth_valid is not None
+    inner = (..., *(slice(problem.cut, -problem.cut or None),) * 2)
+    truth, valid = problem.truth[inner], (problem.truth_valid & pair.valid)[inner]
+    found = Moments.of(in_finest_octave(Reduced(pair.pan[inner].double(), truth, valid)))
+    left = unexplained(found.comoment / (found.count - 1)) / LEFT
+    means = truth.transpose(0, 1)[:, valid[:, 0]].mean(1)
+    return {"ergas": 100 / problem.scene.grid.ratio * float((left / means.square()).mean().sqrt())}
+
+
 def score(pairs: Path, out: Path, methods: Sequence[str], ratios: Sequence[int]) -> None:
     """Fill OUT with one JSON file for each pair."""
     out.mkdir(parents=True, exist_ok=True)
@@ -100,14 +177,23 @@ def score(pairs: Path, out: Path, methods: Sequence[str], ratios: Sequence[int])
 def _score_one(pair: Recorded, protocol: str, file: Path, wanted: Sequence[str]) -> None:
     record: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {"group": pair.group, "scores": []}
     missing = [name for name in wanted if name not in {row["method"] for row in record["scores"]}]
+    truths = {MOVED: moved_shelf, NOISE: noise}
+    known = [name for name in missing if name in truths]
     if not missing:
         return
+    methods = [name for name in missing if name not in truths]
     try:
-        found = evaluate(pair, missing, protocol=protocol)
+        found = evaluate(pair, methods, protocol=protocol).scores if methods else ()
+        given = problems(pair, [p for p in CHOICES[protocol] if p != "full"]) if known else []
     except OptionError as error:
         print(f"{pair.name}: {error}", file=sys.stderr)
         return
-    record["scores"] += [{**asdict(row), "bands": None} for row in found.scores]
+    record["scores"] += [{**asdict(row), "bands": None} for row in found]
+    record["scores"] += [
+        {"method": name, "protocol": problem.protocol, "values": truths[name](problem)}
+        for name in known
+        for problem in given
+    ]
     file.write_text(json.dumps(record))
     print(f"{pair.name}: {len(missing)} methods", file=sys.stderr)
 
@@ -184,11 +270,11 @@ def _block(
             continue
         sam = geometric(relative(scores, pairs, protocol, method, "sam"), groups)
         lines.append(
-            f"| `{method}` | {geometric(ergas, groups):.3f} | {max(ergas.values()):.3f} | "
-            f"{sum(value < 1 for value in ergas.values())} of {len(ergas)} | {sam:.3f} | "
-            f"{_q2n(scores, pairs, protocol, method):+.4f} |"
+            f"| {_label(method)} | {geometric(ergas, groups):.3f} | {max(ergas.values()):.3f} | "
+            f"{sum(value < 1 for value in ergas.values())} of {len(ergas)} | {_cell(sam)} | "
+            f"{_cell(_q2n(scores, pairs, protocol, method), '+.4f')} |"
         )
-    lines += ["", "| pair | best classical | ERGAS | " + " | ".join(f"`{m}`" for m in methods) + " |"]
+    lines += ["", "| pair | best classical | ERGAS | " + " | ".join(_label(m) for m in methods) + " |"]
     lines.append("|---" * (len(methods) + 3) + "|")
     for pair in pairs:
         if not any((pair, protocol, name) in scores for name in classical.names()):
@@ -218,7 +304,8 @@ def _full(scores: Scores, groups: dict[str, str], pairs: Sequence[str], methods:
     rows = []
     for method in [*classical.names(), *methods]:
         means = [_hqnr(scores, groups, pairs, method, index) for index in ("hqnr-physical", "hqnr")]
-        rows.append((method, *means))
+        if not all(math.isnan(mean) for mean in means):
+            rows.append((method, *means))
     shelf = [row for row in rows if row[0] in classical.names()]
     best = [max(shelf, key=lambda row: row[form]) for form in (1, 2)]
     best = [*dict.fromkeys(best), *(row for row in shelf if row[0] == "mtf-glp-cbd" and row not in best)]
@@ -237,8 +324,12 @@ def _hqnr(scores: Scores, groups: dict[str, str], pairs: Sequence[str], method: 
     return sum(means) / len(means) if means else math.nan
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _label(method: str) -> str:
+    return method if method in (MOVED, NOISE) else f"`{method}`"
+
+
+def _cell(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None or math.isnan(value) else format(value, form)
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ from panloom.networks._network import IMAGES, Network
 from panloom.networks._registry import network
 from panloom.optics import alignment, back_projection, physical
 from panloom.optics.moments import Moments, some
-from panloom.optics.octaves import finest_octave
+from panloom.optics.octaves import EMPTY, finest_octave, in_finest_octave, unexplained
 from panloom.pair import Pair, Reduced, SceneLike
 from panloom.tiling import blocks
 from panloom.types import Tile, Traits, Window
@@ -61,9 +61,6 @@ USUAL_REACH = 12
 
 #: Numbers about the scene that each band is told.
 CONSTANTS = 9
-
-#: Share of the variance below which an octave is empty.
-TINY = 1e-9
 
 #: Weights of the four details before training: a mean of the classical methods.
 START = (0.25, 0.35, 0.25, 0.15)
@@ -136,12 +133,12 @@ class Look:
         variance = float(weights @ with_intensity)
         slope = with_intensity / variance if variance > 0 else torch.zeros_like(with_intensity)
         fine = finest.comoment / max(finest.count - 1, 1) / torch.outer(std, std)
-        own = _unexplained(fine)
+        own = unexplained(fine)
         # Noise of the bands is no sharpness; of a single band it cannot be told from detail that PAN does not have.
         noise = weights.square() @ own if len(own) > 1 else 0.0
         fine_intensity = float(weights @ fine[1:, 1:] @ weights - noise)
         fine_pan = float(fine[0, 0])
-        known = fine_pan > TINY and fine_intensity > TINY * variance and variance > 0
+        known = fine_pan > EMPTY and fine_intensity > EMPTY * variance and variance > 0
         mismatch = math.log10(fine_intensity / variance / fine_pan) if known else 0.0
         believed = min(max(2 - abs(mismatch) / DRAWN, 0.0), 1.0)
         fine_slope = correlation + believed * (fine[0, 1:] / fine_pan - correlation) if known else correlation
@@ -398,7 +395,7 @@ def _pooled(
     check: Callable[[Moments], Moments] = lambda found: found,
 ) -> Look:
     """From blocks of the MS grid and what `_energies` says of the PAN above it."""
-    looks = [(Moments.of(block), Moments.of(_finest(block))) for block in blocks]
+    looks = [(Moments.of(block), Moments.of(in_finest_octave(block))) for block in blocks]
     whole, finest = (reduce(Moments.merge, column) for column in zip(*looks, strict=True))
     return Look.of(check(whole), finest, _sharpness(energies))
 
@@ -457,31 +454,9 @@ def _detail(pair: Pair) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 H 
     return low, pair.pan - physical.interpolate(low, pair.ratio, pair.phase)
 
 
-def _unexplained(covariance: Float[Tensor, "n n"]) -> Float[Tensor, " n-1"]:
-    """Variance of each quantity but the first that a regression on all others leaves."""
-    ridge = TINY * covariance.diagonal().sum() + TINY**2
-    precision = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance)).to(covariance))
-    return torch.minimum(1 / precision.diagonal(), covariance.diagonal())[1:].clamp_min(0)
-
-
 def _decades(share: Tensor) -> Tensor:
     """log10, with an end at a ten-thousandth."""
     return torch.log10(share + 1e-4)
-
-
-def _finest(block: Reduced) -> Reduced:
-    """PAN and MS less their means over the valid ones of 3 x 3 pixels."""
-
-    def mean(x: Tensor) -> Tensor:
-        return functional.avg_pool2d(physical.replicate(x, 1, 1, 1, 1), 3, 1)
-
-    share = mean(block.valid.to(block.ms.dtype)).clamp_min(1e-6)
-
-    def passed(x: Tensor) -> Tensor:
-        known = torch.where(block.valid, x, torch.zeros_like(x))
-        return known - mean(known) / share
-
-    return Reduced(passed(block.pan), passed(block.ms), block.valid)
 
 
 def _spread(scene: SceneLike) -> Iterator[Pair]:
