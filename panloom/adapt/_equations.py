@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from panloom.adapt._head import taps, taps_seen
 from panloom.adapt._physics import EVERYWHERE
 from panloom.adapt._ridge import Products, Roles, checkerboard
 from panloom.adapt._sample import Lowered, band_gains, mean_gain
-from panloom.compute import cut
+from panloom.compute import cut, together
 from panloom.optics import physical
 from panloom.pair import Pair
 from panloom.tiling import blocks
@@ -112,19 +112,61 @@ class Columns:
         return Roles(torch.zeros_like(bands), torch.cat([every[:, :learned], own, one], 1), count + 1 + bands)
 
 
+@dataclass(frozen=True, eq=False)
+class Equations:
+    """What some pixels say: columns times weights shall be the residual.
+
+    Attributes:
+        columns: as they are, not scaled.
+        residual: what the frozen output lacks.
+        keep: pixels that count.
+    """
+
+    columns: Float[Tensor, "g K h w"]
+    residual: Float[Tensor, "1 C h w"]
+    keep: Bool[Tensor, "h w"]
+
+    def half(self, *, first: bool) -> Equations:
+        """Those of one of two sets of pixels that lie side by side."""
+        board = checkerboard(*self.keep.shape).to(self.keep.device)
+        return replace(self, keep=self.keep & (board == first))
+
+    def products(self, scaling: Scaling) -> Products:
+        """Sums over the pixels that count, of scaled columns."""
+        left = self.residual if len(self.columns) == 1 else self.residual.transpose(0, 1)
+        made, left = (pixels(x, self.keep) for x in (self.columns, left))
+        sums = Products.of(made - scaling.mean[:, :, None], torch.cat([torch.ones_like(left[:, :1]), left], 1))
+        # Deviations are brought to 1 in the products, which are few.
+        share = torch.ones_like(sums.gram[:, 0])
+        share = torch.cat([1 / scaling.scale.to(share), share[:, scaling.scale.shape[1] :]], 1)
+        return Products(sums.gram * share[:, :, None] * share[:, None], sums.count)
+
+
+def wald(columns: Columns, low: Lowered) -> Equations:
+    """The equations of a tile that was degraded once more: the fused image is the MS."""
+    made, image = columns.make(low.pair)
+    return Equations(made, low.truth - image, low.pair.valid[0, 0])
+
+
+def halves(equations: Sequence[Equations], scaling: Scaling) -> tuple[Products, Products]:
+    """Their products in two sets that lie side by side."""
+    parts = [one.half(first=first) for first in (True, False) for one in equations]
+    made = together(lambda part: part.products(scaling), parts)
+    count = len(equations)
+    return added(made[:count]), added(made[count:])
+
+
 def wald_folds(made: Sequence[tuple[Lowered, Tensor, Tensor]], scaling: Scaling) -> tuple[Products, Products]:
-    """The equations of tiles that were degraded once more, in two sets that lie side by side."""
-    folds: list[Products] = []
-    for first in (True, False):
-        parts: list[Products] = []
-        for low, columns, image in made:
-            keep = low.pair.valid[0, 0] & (checkerboard(*image.shape[-2:]).to(image.device) == first)
-            parts.append(_products(columns, low.truth - image, keep, scaling))
-        folds.append(sum(parts[1:], parts[0]))
-    return folds[0], folds[1]
+    """`halves` of tiles that were degraded once more, with their columns and frozen outputs."""
+    return halves([Equations(x, low.truth - image, low.pair.valid[0, 0]) for low, x, image in made], scaling)
 
 
-def spectral(columns: Columns, tile: Pair, window: Window, scaling: Scaling) -> Products:
+def added(products: Sequence[Products]) -> Products:
+    """Their sum, in their order."""
+    return sum(products[1:], products[0])
+
+
+def spectral(columns: Columns, tile: Pair, window: Window) -> Equations:
     """The equations of a patch: the fused image seen through the MTF is the MS.
 
     Maps of all bands go through the mean of the bands' MTF, the residual and what belongs to a band through its own.
@@ -142,7 +184,7 @@ def spectral(columns: Columns, tile: Pair, window: Window, scaling: Scaling) -> 
     features, image = columns.seen(pair)
     if features is not None and len(features) > 1:
         made, image = features[(..., *inside)], image[(..., *inside)]
-        return seen_through(columns, made, image, cells, scaling, margin=margin, core=core)
+        return _through(columns, made, image, cells, margin, core)
     # The low pass of PAN reaches further than features do.
     gain = mean_gain(columns.sensor)
     wide = seen.grown(physical.round_trip_reach(gain, ratio, tile.phase)).clipped(*tile.ms.shape[-2:])
@@ -155,18 +197,11 @@ def spectral(columns: Columns, tile: Pair, window: Window, scaling: Scaling) -> 
             for one, phase in zip((physical.degrade_rows, physical.degrade_cols), tile.phase, strict=True)
         )
         made = torch.cat([taps_seen(features, (pair.pan.shape[-2], pair.pan.shape[-1]), inside, rows_, cols_), made], 1)
-    return _explained(made[(..., *core)], image[(..., *core)], cells, scaling)
+    return _explained(made[(..., *core)], image[(..., *core)], cells)
 
 
 def seen_through(
-    columns: Columns,
-    made: Float[Tensor, "g K H W"],
-    image: Float[Tensor, "1 C H W"],
-    cells: Pair,
-    scaling: Scaling,
-    *,
-    margin: int = 0,
-    core: tuple[slice, slice] = EVERYWHERE,
+    columns: Columns, made: Float[Tensor, "g K H W"], image: Float[Tensor, "1 C H W"], cells: Pair, scaling: Scaling
 ) -> Products:
     """Columns and a frozen output brought to the MS grid, and the equations that they give.
 
@@ -176,24 +211,26 @@ def seen_through(
         image: the frozen output.
         cells: the pair whose MS is to be explained.
         scaling: of the columns.
-        margin: MS pixels at each border that are only looked at.
-        core: of what is then left, the MS pixels of `cells`.
     """
+    return _through(columns, made, image, cells, 0, EVERYWHERE).products(scaling)
+
+
+def _through(
+    columns: Columns, made: Tensor, image: Tensor, cells: Pair, margin: int, core: tuple[slice, slice]
+) -> Equations:
+    """The equations on the MS grid: what lies within a margin is only looked at, and of the rest the core is kept."""
     gains, apart = band_gains(columns.sensor), len(made) > 1
     own = gains if apart else [mean_gain(columns.sensor)]
     made = made.transpose(0, 1) if apart else made
     made, image = (
         physical.degrade(x, g, cells.ratio, cells.phase, margin)[(..., *core)] for x, g in ((made, own), (image, gains))
     )
-    made = made.transpose(0, 1) if apart else made
-    return _explained(made, image, cells, scaling)
+    return _explained(made.transpose(0, 1) if apart else made, image, cells)
 
 
-def _explained(
-    made: Float[Tensor, "g K h w"], image: Float[Tensor, "1 C h w"], cells: Pair, scaling: Scaling
-) -> Products:
+def _explained(made: Float[Tensor, "g K h w"], image: Float[Tensor, "1 C h w"], cells: Pair) -> Equations:
     """The equations of columns and an output on the MS grid. D keeps constants, so scaling may come behind it."""
-    return _products(made, cells.ms - image, cells.whole_cells[0, 0], scaling)
+    return Equations(made, cells.ms - image, cells.whole_cells[0, 0])
 
 
 def _fine(part: Window, outer: Window, ratio: int) -> tuple[slice, slice]:
@@ -214,20 +251,6 @@ def patches(tiles: Sequence[Pair], count: int, multiple: int, rng: Generator) ->
         found += [(tile, window) for window, part in parts if bool(part.any())]
     order = torch.randperm(len(found), generator=rng).tolist()
     return [found[k] for k in order[:count]]
-
-
-def _products(
-    columns: Float[Tensor, "g K h w"], residual: Float[Tensor, "1 C h w"], keep: Bool[Tensor, "h w"], scaling: Scaling
-) -> Products:
-    """Sums over the pixels that are kept, of columns that are scaled."""
-    left = residual if len(columns) == 1 else residual.transpose(0, 1)
-    made, left = (pixels(x, keep) for x in (columns, left))
-    parts = [made - scaling.mean[:, :, None], torch.ones_like(made[:, :1]), left]
-    sums = Products.of(torch.cat(parts, 1))
-    # Deviations are brought to 1 in the products, which are few.
-    share = torch.ones_like(sums.gram[:, 0])
-    share = torch.cat([1 / scaling.scale.to(share), share[:, scaling.scale.shape[1] :]], 1)
-    return Products(sums.gram * share[:, :, None] * share[:, None], sums.count)
 
 
 def pixels(image: Float[Tensor, "g K h w"], keep: Bool[Tensor, "h w"]) -> Float[Tensor, "g K n"]:

@@ -14,13 +14,13 @@ from torch import Generator, Tensor
 from panloom.adapt import _frame, _physics
 from panloom.adapt._base import Base
 from panloom.adapt._bridge import Bridge
-from panloom.adapt._equations import Columns, Scaling, patches, pixels, spectral, wald_folds
+from panloom.adapt._equations import Columns, Scaling, added, halves, patches, pixels, spectral, wald
 from panloom.adapt._frame import FEWEST, NoFitError, Options, Sample, framed
 from panloom.adapt._head import Kernel, Mix, merged
 from panloom.adapt._learned import taken
 from panloom.adapt._ridge import Products, Roles, solve, validate
 from panloom.adapt._sample import statistics, tiles
-from panloom.compute import cut
+from panloom.compute import cut, started, together
 from panloom.errors import OptionError
 from panloom.networks import Network
 from panloom.optics.alignment import Aligned
@@ -220,24 +220,26 @@ def _solve(sample: Sample, settings: Settings, rng: Generator) -> _Solution:
     known, base = sample.known, sample.base.quick
     columns = Columns(base, sample.scene.sensor, known.statistics.pan_mean)
     below = replace(columns, base=base.below(sample.low))
-    made = [(one, *below.make(one.pair)) for one in sample.low]
-    valid = [pixels(x, one.pair.valid[0, 0]) for one, x, _ in made]
+    found = patches(sample.tiles, settings.patches, base.multiple, rng)
+    # It takes as long as all that comes before its results are needed.
+    seen = started(lambda patch: spectral(columns, *patch), found)
+    made = together(lambda one: wald(below, one), sample.low)
+    valid = [pixels(one.columns, one.keep) for one in made]
     every = torch.cat(valid, 2) if len(valid) > 1 else valid[0]
-    learned = columns.learned(made[0][1])
+    learned = columns.learned(made[0].columns)
     scaling = Scaling.of(every, learned)
     # What is not finite in one pixel makes the mean so.
-    if not all(bool(x.isfinite().all()) for x in (scaling.mean, *(image for _, _, image in made))):
+    if not all(bool(x.isfinite().all()) for x in (scaling.mean, *(one.residual for one in made))):
         raise NoFitError("the network's output on it is not finite")
-    folds = wald_folds(made, scaling)
+    folds = halves(made, scaling)
     if min(fold.count for fold in folds) < FEWEST:
         counts = " and ".join(str(fold.count) for fold in folds)
         raise NoFitError(f"{counts} pixels for the two halves of the validation, less than {FEWEST}")
-    found = patches(sample.tiles, settings.patches, base.multiple, rng)
-    parts = [spectral(columns, *patch, scaling) for patch in found]
-    seen = sum(parts[1:], parts[0]) if parts else Products(torch.zeros_like(folds[0].gram), 0)
+    none = Products(torch.zeros_like(folds[0].gram), 0)
+    more = added([none, *together(lambda one: one.products(scaling), seen())])
     roles = columns.roles(len(every), every.shape[1])
     weights, ridge, left = _weights(
-        folds, settings.kappa * seen.mean, roles, _ridges(roles, learned, settings), known.variance
+        folds, settings.kappa * more.mean, roles, _ridges(roles, learned, settings), known.variance
     )
     kernel, mix = _unscaled(weights * (known.variance > 0)[:, None], scaling, roles, learned)
     return _Solution(
@@ -247,7 +249,7 @@ def _solve(sample: Sample, settings: Settings, rng: Generator) -> _Solution:
         probe=_probe(sample.tiles[0], base.multiple),
         ridge=_choices(settings)[ridge] if learned else None,
         left=left,
-        equations=(folds[0].count + folds[1].count, seen.count),
+        equations=(folds[0].count + folds[1].count, more.count),
     )
 
 

@@ -26,6 +26,7 @@ from panloom.adapt._base import Base
 from panloom.adapt._bridge import Bridge
 from panloom.adapt._sample import Lowered, Statistics, lowered, places, statistics, tiles
 from panloom.adapt._sharpness import as_sharp
+from panloom.compute import together
 from panloom.errors import OptionError, PanloomWarning, unknown
 from panloom.networks import Network
 from panloom.optics.alignment import NOWHERE, Aligned, Offset
@@ -95,7 +96,7 @@ class Report:
         bridged: root mean square error of the frozen network on the scene degraded once more, behind its radiometric
             bridge over without it; above 1, it was adapted without. None where there was no choice.
         unfitted: bands left as they are because they are constant.
-        offset: (row, col) in PAN pixels, by which PAN was moved to where MS lies.
+        offset: (row, col) in PAN pixels, how far down and right of its place MS lies; PAN was moved there.
         pan_gain: MTF gain at MS Nyquist with which PAN was degraded once more: that of the sensor, or more where PAN
             is sharper than that. None: it was not.
         seconds: of `prepare`.
@@ -302,10 +303,9 @@ def compared(base: Base, low: Sequence[Lowered], variance: Float[Tensor, " C"]) 
     Raises:
         NoFitError: one of them is no number.
     """
-    before, after = (
-        sum(one.squared(told.fused(one.pair), variance) for one in low)
-        for told in (base.direct.below(low), base.below(low))
-    )
+    parts = [(told, one) for told in (base.direct.quick.below(low), base.quick.below(low)) for one in low]
+    errors = together(lambda part: part[1].squared(part[0].fused(part[1].pair), variance), parts)
+    before, after = (sum(half) for half in (errors[: len(low)], errors[len(low) :]))
     ratio = (after / max(before, TINY)) ** 0.5
     if not math.isfinite(ratio):
         raise NoFitError("the network's output on it is not finite")

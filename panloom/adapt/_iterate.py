@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from panloom.adapt._patches import SIDE, Cutter, Patch, batched, head_reach
 from panloom.adapt._sample import Lowered
 from panloom.adapt._selection import Candidate, Selection, candidates, chosen
 from panloom.adapt._terms import Low, Measure, Sum, Weights, weighted
-from panloom.compute import cut
+from panloom.compute import cut, together
 from panloom.errors import MethodError
 from panloom.networks import Network
 from panloom.optics.alignment import Aligned
@@ -244,15 +243,17 @@ def _fit(sample: Sample, make: Maker, settings: Settings, rng: Generator) -> _Fi
     full, low = _full(cutter, sample.tiles, settings, rng), _low(below, sample.low, settings, rng)
     patches = batched([*full.patches, *low.patches])
     pixels = _counted(full.patches, low.patches)
-    if not all(bool(x.isfinite().all()) for p in patches for x in (p.features, p.image(p.features))):
+    frozen = together(lambda patch: patch.image(patch.features), patches)
+    if not all(bool(x.isfinite().all()) for x in (*(patch.features for patch in patches), *frozen)):
         raise NoFitError("the network's output on it is not finite")
-    before = _error(patches, measure, None)
+    before = _error(patches, frozen, measure)
     if not before > 0:
         raise NoFitError("the network makes no error on what is held back of it")
     moments = Moments.of([patch.features for patch in patches], patches[0].seen.exp.dtype)
     module = make(Made(moments, known, base.bridge, rng))
-    steps, best = _train(module, patches, measure, settings)
-    after = _error(patches, measure, module)
+    steps, best = _train(module, list(zip(patches, frozen, strict=True)), measure, settings)
+    low_ones = [patch for patch in patches if isinstance(patch.target, Low)]
+    after = _error(low_ones, together(lambda patch: patch.image(module(patch.features)), low_ones), measure)
     return _Fit(module, math.sqrt(after / before), steps, best, (full, low), pixels)
 
 
@@ -271,7 +272,7 @@ def _full(cutter: Cutter, sample: Sequence[Pair], settings: Settings, rng: Gener
     if not (settings.weights.spectral or settings.weights.spatial or settings.weights.consistency):
         return _Chosen([], ())
     found = _choose(cutter, sample, settings, rng)
-    patches = [cutter.full(sample[one.tile], one.window) for one in found]
+    patches = together(lambda one: cutter.full(sample[one.tile], one.window), found)
     places = (one.window.scaled(sample[0].ratio).shifted(*sample[one.tile].origin) for one in found)
     return _Chosen(patches, tuple(places))
 
@@ -279,7 +280,7 @@ def _full(cutter: Cutter, sample: Sequence[Pair], settings: Settings, rng: Gener
 def _low(cutter: Cutter, low: Sequence[Lowered], settings: Settings, rng: Generator) -> _Chosen:
     """Patches of the sample degraded once more; without a Wald term they are there to be judged by."""
     found = _choose(cutter, [one.pair for one in low], settings, rng)
-    patches = [cutter.low(low[one.tile], one.window) for one in found]
+    patches = together(lambda one: cutter.low(low[one.tile], one.window), found)
     places = (one.window.scaled(low[0].pair.ratio ** 2).shifted(*low[one.tile].origin) for one in found)
     return _Chosen(patches, tuple(places))
 
@@ -305,18 +306,34 @@ def _counted(full: Sequence[Patch], low: Sequence[Patch]) -> tuple[int, int, int
     return sum(p.target.usable for p in full), learn, held
 
 
-def _error(patches: Sequence[Patch], measure: Measure, module: Tailor | None) -> float:
+def _error(patches: Sequence[Patch], images: Sequence[Tensor], measure: Measure) -> float:
     """Sum of squared errors of the pixels held back."""
-    total = 0.0
-    for patch in patches:
-        if isinstance(patch.target, Low):
-            features = patch.features if module is None else module(patch.features)
-            total += patch.target.squared(patch.image(features), measure)
-    return total
+    both = zip(patches, images, strict=True)
+    return sum((p.target.squared(image, measure) for p, image in both if isinstance(p.target, Low)), 0.0)
 
 
-def _train(module: Tailor, patches: Sequence[Patch], measure: Measure, settings: Settings) -> tuple[list[Step], int]:
+class _Part(NamedTuple):
+    """What patches of one shape say of the module as it is.
+
+    Attributes:
+        terms: their sums, without slopes.
+        slopes: of their share of the loss, for each parameter of the module.
+    """
+
+    terms: Mapping[str, Sum]
+    slopes: Sequence[Tensor]
+
+
+def _train(
+    module: Tailor, patches: Sequence[tuple[Patch, Tensor]], measure: Measure, settings: Settings
+) -> tuple[list[Step], int]:
     """Every step sees all patches; the module is left as it was where the loss was least.
+
+    Args:
+        module: not yet trained.
+        patches: with their frozen output.
+        measure: of the scene.
+        settings: of the training.
 
     Returns:
         The steps and the index of the best.
@@ -324,29 +341,54 @@ def _train(module: Tailor, patches: Sequence[Patch], measure: Measure, settings:
     Raises:
         NoFitError: the loss is not finite.
     """
-    optimiser = torch.optim.Adam(module.parameters(), settings.rate, BETAS)
-    entered = [module.enter(patch.features) for patch in patches]
+    parameters = list(module.parameters())
+    optimiser = torch.optim.Adam(parameters, settings.rate, BETAS)
+    sums = [patch.target.terms(image, measure, settings.weights) for patch, image in patches]
+    # What the module makes has no say in how much counts in each term.
+    counts = {name: term.count for name, term in _total(sums).items()}
+    learned = [patch for (patch, _), terms in zip(patches, sums, strict=True) if terms]
+    entered = together(lambda patch: (patch, module.enter(patch.features)), learned)
+    look = partial(_looked, module, measure=measure, weights=settings.weights, counts=counts)
     steps: list[Step] = []
-    best, kept = 0, copy.deepcopy(module.state_dict())
+    best, kept = 0, _copied(module)
     for k in range(settings.steps + 1):
-        with torch.enable_grad():
-            sums = _terms(module, patches, entered, measure, settings.weights)
-            loss = weighted(sums, settings.weights)
-        if not bool(loss.isfinite()):
+        parts = together(look, entered)
+        sums = _total([part.terms for part in parts])
+        loss = float(weighted(sums, settings.weights))
+        if not math.isfinite(loss):
             raise NoFitError(f"the loss is not finite after {k} steps at learning rate {settings.rate:g}")
-        steps.append(Step(loss.item(), {name: term.mean.item() for name, term in sums.items()}))
-        if steps[-1].loss < steps[best].loss:
-            best, kept = k, copy.deepcopy(module.state_dict())
+        steps.append(Step(loss, {name: term.mean.item() for name, term in sums.items()}))
+        if loss < steps[best].loss:
+            best, kept = k, _copied(module)
         if k == settings.steps:
             break
         for group in optimiser.param_groups:
             group["lr"] = settings.rate * cosine(k / settings.steps)
-        optimiser.zero_grad()
-        loss.backward()
+        for parameter, *slopes in zip(parameters, *(part.slopes for part in parts), strict=True):
+            parameter.grad = sum(slopes[1:], slopes[0])
         optimiser.step()
     module.load_state_dict(kept)
     module.requires_grad_(False)
     return steps, best
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    """The values of a module."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def _looked(
+    module: Tailor, seen: tuple[Patch, Tensor], measure: Measure, weights: Weights, counts: Mapping[str, int]
+) -> _Part:
+    """Patches and what the body sees of them, judged."""
+    patch, inner = seen
+    with torch.enable_grad():
+        image = patch.image(module.leave(patch.features, inner))
+        sums = patch.target.terms(image, measure, weights)
+        # Of the loss of all patches that which comes from these.
+        share = weighted({name: Sum(term.total, counts[name]) for name, term in sums.items()}, weights)
+        slopes = torch.autograd.grad(share, list(module.parameters()), materialize_grads=True)
+    return _Part({name: Sum(term.total.detach(), term.count) for name, term in sums.items()}, slopes)
 
 
 def cosine(part: float) -> float:
@@ -354,17 +396,10 @@ def cosine(part: float) -> float:
     return LAST + (1 - LAST) * (1 + math.cos(math.pi * part)) / 2
 
 
-def _terms(
-    module: Tailor,
-    patches: Sequence[Patch],
-    entered: Sequence[Tensor],
-    measure: Measure,
-    weights: Weights,
-) -> dict[str, Sum]:
-    """The terms of all patches."""
+def _total(parts: Sequence[Mapping[str, Sum]]) -> dict[str, Sum]:
+    """The terms of all parts, added in their order."""
     sums: dict[str, Sum] = {}
-    for patch, inner in zip(patches, entered, strict=True):
-        image = patch.image(module.leave(patch.features, inner))
-        for name, term in patch.target.terms(image, measure, weights).items():
+    for part in parts:
+        for name, term in part.items():
             sums[name] = sums[name] + term if name in sums else term
     return sums

@@ -23,6 +23,9 @@ from panloom.types import Window
 #: MS pixels along a side of a patch: 64 PAN pixels at ratio 4.
 SIDE = 16
 
+#: Patches in a batch, at most: so there are batches for several threads, and these fit their caches.
+AT_ONCE = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
@@ -140,11 +143,11 @@ def held_back(height: int, width: int) -> Bool[Tensor, "h w"]:
 
 
 def batched(patches: Sequence[Patch]) -> list[Patch]:
-    """Those of the same kind, shape and phase in one."""
+    """Those of the same kind, shape and phase in batches."""
     groups: dict[object, list[Patch]] = {}
     for patch in patches:
         key = (type(patch.target), patch.core, patch.seen.pan.shape, patch.seen.phase)
         groups.setdefault(key, []).append(patch)
     # Layers and their slopes are twice as fast on channels that lie side by side.
-    together = [joined(group) for group in groups.values()]
-    return [replace(p, features=p.features.contiguous(memory_format=torch.channels_last)) for p in together]
+    found = [joined(group[k : k + AT_ONCE]) for group in groups.values() for k in range(0, len(group), AT_ONCE)]
+    return [replace(p, features=p.features.contiguous(memory_format=torch.channels_last)) for p in found]

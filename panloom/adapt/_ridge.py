@@ -8,6 +8,12 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
+
+from panloom.compute import together
+
+#: Columns whose products with all that follow are made at once: of the other half, which is the same, little is made.
+STRIP = 80
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,14 @@ class Products:
     count: int
 
     @staticmethod
-    def of(columns: Float[Tensor, "g K n"]) -> Products:
-        """Of n equations."""
-        return Products((columns @ columns.transpose(1, 2)).double(), columns.shape[2])
+    def of(columns: Float[Tensor, "g K n"], more: Float[Tensor, "g M n"]) -> Products:
+        """Of n equations whose columns lie in two tensors."""
+        count = columns.shape[1]
+        strips = (columns[:, k : k + STRIP] @ columns[:, k:].transpose(1, 2) for k in range(0, count, STRIP))
+        upper = torch.cat([functional.pad(strip, (count - strip.shape[2], 0)) for strip in strips], 1)
+        own, beside, rest = upper.triu() + upper.triu(1).mT, columns @ more.mT, more @ more.mT
+        gram = torch.cat([torch.cat([own, beside], 2), torch.cat([beside.mT, rest], 2)], 1)
+        return Products(gram.double(), columns.shape[2])
 
     def __add__(self, other: Products) -> Products:
         """Those of both sets of equations."""
@@ -141,22 +152,27 @@ def validate(
         None where some fit has no finite solution or there is nothing to explain.
     """
     share = torch.where(variance > 0, 1 / torch.where(variance > 0, variance, 1.0), 0.0)
-    after, before = torch.zeros(len(ridges), dtype=torch.float64), 0.0
-    for k, held in enumerate(folds):
+
+    def left(k: int) -> tuple[Tensor, Tensor] | None:
+        """What one fold leaves with each ridge, and without a fit."""
         rest = [fold for j, fold in enumerate(folds) if j != k]
         matrix, right, _ = roles.system(sum(rest[1:], rest[0]).mean + more)
-        square, cross, power = roles.system(held.gram)
-        before += float(share @ power)
-        for j, ridge in enumerate(ridges):
+        square, cross, power = roles.system(folds[k].gram)
+        after: list[Tensor] = []
+        for ridge in ridges:
             weights = solve(matrix, right, ridge, roles.shared)
             if weights is None:
                 return None
             fitted = torch.einsum("ci,cij,cj->c", weights, square, weights) - 2 * (weights * cross).sum(1)
-            after[j] += share @ (fitted + power)
-    if not before > 0:
+            after.append(share @ (fitted + power))
+        return torch.stack(after), share @ power
+
+    found = [one for one in together(left, range(len(folds))) if one is not None]
+    after, before = (sum(each, torch.zeros(())) for each in zip(*found, strict=True)) if found else (None, None)
+    if len(found) < len(folds) or after is None or before is None or not float(before) > 0:
         return None
     best = int(after.argmin())
-    return Validated(best, max(float(after[best]) / before, 0.0) ** 0.5)
+    return Validated(best, max(float(after[best] / before), 0.0) ** 0.5)
 
 
 def checkerboard(height: int, width: int) -> Bool[Tensor, "h w"]:

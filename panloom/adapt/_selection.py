@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from panloom.compute import together
 from panloom.pair import Pair
 from panloom.types import Window
 
@@ -47,13 +48,19 @@ def candidates(pairs: Sequence[Pair], side: int, multiple: int, inset: int = 0) 
         multiple: MS pixels that sides and places are a multiple of.
         inset: MS pixels at the border of a tile to stay away from, where there is room.
     """
-    found: list[tuple[float, Candidate]] = []
-    for number, pair in enumerate(pairs):
-        for window in windows(pair.ms.shape[-2], pair.ms.shape[-1], side, multiple, inset):
-            valid = _fine(pair.valid, window, pair.ratio)
-            share = float(valid.float().mean())
-            if share > 0:
-                found.append((share, Candidate(number, window, described(pair, window, valid))))
+    places = [
+        (number, window)
+        for number, pair in enumerate(pairs)
+        for window in windows(pair.ms.shape[-2], pair.ms.shape[-1], side, multiple, inset)
+    ]
+
+    def candidate(place: tuple[int, Window]) -> tuple[float, Candidate] | None:
+        number, window = place
+        valid = _fine(pairs[number].valid, window, pairs[number].ratio)
+        share = float(valid.float().mean())
+        return (share, Candidate(number, window, described(pairs[number], window, valid))) if share > 0 else None
+
+    found = [one for one in together(candidate, places) if one is not None]
     good = [candidate for share, candidate in found if share >= MOSTLY]
     return good or [candidate for _, candidate in found]
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -222,9 +223,22 @@ def spectral(image: Float[Tensor, "b C H W"], full: Full, measure: Measure) -> S
     reach, pair = rim(measure, full.pair.ratio), full.pair
     if not full.resting.numel():
         return Sum(image.sum() * 0, 0)
-    seen = physical.degrade(measure.of(image), measure.gains, pair.ratio, pair.phase, reach)
+    rows, cols = (
+        _matrices(n, tuple(measure.gains), pair.ratio, phase, reach).to(image)
+        for n, phase in zip(image.shape[-2:], pair.phase, strict=True)
+    )
+    seen = rows @ measure.of(image) @ cols.mT
     inner = measure.of(pair.ms)[..., reach : pair.ms.shape[-2] - reach, reach : pair.ms.shape[-1] - reach]
     return Sum.of((seen - inner).abs() / measure.scale, full.resting)
+
+
+# Cached tensors must be ordinary ones, also when the first call comes from inside inference mode.
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _matrices(pixels: int, gains: tuple[float, ...], ratio: int, phase: float, margin: int) -> Float[Tensor, "K h H"]:
+    """D along an axis of a patch, for each gain: patches are small, and slopes of one product are quick."""
+    every = torch.eye(pixels, dtype=torch.float64)[None, None]
+    return torch.cat([physical.degrade_rows(every, gain, ratio, phase, margin)[0] for gain in gains])
 
 
 def consistency(change: Float[Tensor, "b C H W"], pair: Pair, measure: Measure) -> Sum:

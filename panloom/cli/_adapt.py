@@ -23,7 +23,9 @@ from panloom.cli._words import JSON, QUIET, SCENE, SETTINGS, given_options
 @click.option("--tag", metavar="TAG", help="The weights are called NETWORK.TAG; default: the old tag and the adapter.")
 @SETTINGS
 @SCENE
-@click.option("--threads", type=click.IntRange(1), help="Readers at work; default: one per processor.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Readers and parts of the fit at work; default: one per processor."
+)
 @click.option("--overwrite", is_flag=True, help="Replace weights of that name.")
 @EXPLAIN
 @JSON

@@ -107,10 +107,21 @@ def methods(name: str | None) -> None:
         out.print(f"  {label}: {text}")
     for option in found.options:
         choices = f" ({' | '.join(option.choices)})" if option.choices else ""
-        out.print(f"  --set {option.name}=...{choices}  default {option.default}: {option.help}")
+        out.print(f"  --set {option.name}=...{choices}  default {_in_words(option.default)}: {option.help}")
     out.print(f"  {found.habits}")
     for text in found.cite:
         out.print(f"  {text}")
+
+
+def _in_words(default: object) -> str:
+    """A default as `--set` takes it; what none means is told by the description.
+
+    >>> _in_words(True), _in_words(None), _in_words(100.0), _in_words((2, 4))
+    ('yes', 'none', '100', '2,4')
+    """
+    from panloom.weights import setting_in_words
+
+    return {True: "yes", False: "no"}[default] if isinstance(default, bool) else setting_in_words(default)
 
 
 def _list_methods() -> None:

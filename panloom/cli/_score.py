@@ -257,8 +257,10 @@ def _show(
     rows: Iterable[tuple[str, Mapping[str, float | None], str | None]],
 ) -> None:
     """One table: a row for each method or file, a column for each index; cut in pieces where the screen is narrow."""
+    from panloom.run.page import once
+
     rows = list(rows)
-    heads = {key: label.rstrip("]").replace("[", "\n").replace(",", "\n") for key, label in labels.items()}
+    heads = {key: label.rstrip("]").replace("[", "\n").replace(",", "\n") for key, label in once(labels).items()}
     width = max([len(name) for name, *_ in rows] + [0])
     for part in _pieces(heads, out.width - width - 2):
         table = Table("", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")

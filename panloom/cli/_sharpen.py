@@ -87,19 +87,22 @@ def _sharpen(pan: str, ms: tuple[str, ...], output: str, *, quiet: bool, given: 
 
 
 def _announce(text: str) -> None:
-    err.print(f"network in {text}", highlight=False)
+    err.print(f"the tiles will take {text}", highlight=False)
 
 
 def _tell(done: Report) -> None:
     """One line for each thing that a user wants to know."""
+    from panloom.scene.bands import NOT_RECOGNISED
+
     for note in done.notes:
         err.print(f"note: {note}")
     grid, pixels, seconds = done.grid, done.pixels, done.seconds
     size = f"{grid['width']} x {grid['height']}"
     memory = f", {done.peak_mb:.0f} MB" if done.peak_mb else ""
+    known = f" ({source})" if (source := done.sensor["source"]) != NOT_RECOGNISED else ""  # a warning said it
     err.print(
-        f"{done.output}: {size} pixels, ratio {grid['ratio']}, {done.method}, sensor {done.sensor['name']} "
-        f"({done.sensor['source']}), {pixels['valid']} valid pixels; {seconds['total']:.1f} s on {done.device}, "
+        f"{done.output}: {size} pixels, ratio {grid['ratio']}, {done.method}, sensor {done.sensor['name']}{known}, "
+        f"{pixels['valid']} valid pixels; {seconds['total']:.1f} s on {done.device}, "
         f"{done.threads} threads{memory}",
     )
     if done.preview is not None:

@@ -107,7 +107,12 @@ SCENE = _options(
         type=_Numbers(float, "ROW,COL"),
         help="MS pixels by which MS lies further down, right than its georeference says.",
     ),
-    _shared("--align", is_flag=True, help="Correct the measured offset between PAN and MS."),
+    _shared(
+        "--align",
+        is_flag=True,
+        help="Correct the measured offset between PAN and MS by moving MS to PAN, for all methods; without it, "
+        "universal and adapters move PAN to MS, and other methods correct nothing.",
+    ),
     _shared("--window", type=_Numbers(int, "ROW,COL,HEIGHT,WIDTH"), help="Only these PAN pixels."),
     _shared("--bounds", type=_Numbers(float, "LEFT,BOTTOM,RIGHT,TOP"), help="Only this part, in PAN's CRS."),
     _shared("--src-nodata", type=float, help="No-data value of the inputs, where the files do not tell."),

@@ -1,11 +1,16 @@
-"""One ordered, bounded, parallel map, the only place where panloom starts threads; and the threads inside torch."""
+"""Ordered parallel maps, the only place where panloom starts threads; and the threads inside torch.
+
+`each` is for tiles: there may be many, results are taken one by one, and its threads end with it. `together` is for the
+parts of one computation, which may be small: it uses threads that `workers` keeps ready.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from typing import TypeVar
 
@@ -13,6 +18,9 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+#: Threads that `together` may use in this thread beside it; None: none.
+_HELPERS: ContextVar[ThreadPoolExecutor | None] = ContextVar("helpers", default=None)
 
 
 def each(
@@ -69,3 +77,61 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def workers(count: int) -> Iterator[None]:
+    """Let `together` in this thread compute `count` parts at once; every operation of torch uses one thread."""
+    with torch_threads(1):
+        if count < 2:
+            yield
+            return
+        # This thread works too.
+        helpers = ThreadPoolExecutor(count - 1, thread_name_prefix="panloom", initializer=_single)
+        token = _HELPERS.set(helpers)
+        try:
+            yield
+        finally:
+            _HELPERS.reset(token)
+            helpers.shutdown(wait=True, cancel_futures=True)
+
+
+def together(work: Callable[[Item], Result], parts: Sequence[Item]) -> list[Result]:
+    """`work(part)` for every part, in the order of the parts, computed by the threads that `workers` gave.
+
+    Without `workers`, and in the threads that it gives, it is a plain loop. So that results do not depend on the number
+    of threads, what the parts are must not depend on it either.
+
+    Args:
+        work: a pure function; it runs in the gradient mode of the caller.
+        parts: of about the same size.
+
+    Raises:
+        Exception: an error of `work`.
+    """
+    return started(work, parts)()
+
+
+def started(work: Callable[[Item], Result], parts: Sequence[Item]) -> Callable[[], list[Result]]:
+    """`together`, whose results are asked for later: the other threads begin while this one does something else."""
+    helpers = _HELPERS.get()
+    if helpers is None:
+        return lambda: [work(part) for part in parts]
+    gradients, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+    def there(part: Item) -> Result:
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            return work(part)
+
+    futures = [helpers.submit(there, part) for part in parts]
+
+    def results() -> list[Result]:
+        try:
+            # What nobody has begun is computed here.
+            here = {k: there(part) for k, part in enumerate(parts) if futures[k].cancel()}
+            return [here[k] if k in here else future.result() for k, future in enumerate(futures)]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    return results

@@ -45,7 +45,8 @@ def relative(
         exp: what interpolation alone gives.
         valid: the pixels that count.
     """
-    deviation = _root(_mean(_error(truth, _mean(truth, valid)[..., None, None], valid).square(), valid))
+    mean = _mean(torch.where(valid, truth, 0.0), valid)
+    deviation = _root(_mean(_error(truth, mean[..., None, None], valid).square(), valid))
     reference = torch.maximum(_root(_mean(_error(exp, truth, valid).square(), valid)), _FLOOR * deviation)
     error = _error(image, truth, valid)
     absolute = (_mean(error.abs(), valid) / reference).clamp(max=_CAP)
@@ -57,12 +58,12 @@ def _error(
     image: Float[Tensor, "b C H W"], truth: Float[Tensor, "b C #H #W"], valid: Bool[Tensor, "b 1 H W"]
 ) -> Float[Tensor, "b C H W"]:
     """The difference; 0 where pixels do not count, whatever they hold, and so is its slope there."""
-    return torch.where(valid, image, 0.0) - torch.where(valid, truth, 0.0)
+    return torch.where(valid, image - truth, 0.0)
 
 
-def _mean(image: Float[Tensor, "b C H W"], valid: Bool[Tensor, "b 1 H W"]) -> Float[Tensor, "b C"]:
-    """The mean of each band over the pixels that count; 0 where none does."""
-    return torch.where(valid, image, 0.0).sum((2, 3)) / valid.sum((2, 3)).clamp(min=1)
+def _mean(error: Float[Tensor, "b C H W"], valid: Bool[Tensor, "b 1 H W"]) -> Float[Tensor, "b C"]:
+    """The mean of each band over the pixels that count, of an image that is 0 elsewhere; 0 where none does."""
+    return error.sum((2, 3)) / valid.sum((2, 3)).clamp(min=1)
 
 
 def _root(square: Float[Tensor, "b C"]) -> Float[Tensor, "b C"]:

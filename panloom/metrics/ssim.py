@@ -18,7 +18,7 @@ from torch import Tensor
 from panloom.metrics._metric import Core, Metric, Tally, compared, finite, positive, windows
 from panloom.metrics._windows import filtered, strips, whole
 
-LABEL, LABEL_FULL_SCALE, LABEL_MHIF = "SSIM[L2047,valid]", "SSIM[L={full_scale:g},valid]", "SSIM[mhif,L255]"
+LABEL, LABEL_FULL_SCALE, LABEL_MHIF = "SSIM[L=2047,valid]", "SSIM[L={full_scale:g},valid]", "SSIM[mhif,L255]"
 
 #: L of the published toolbox, for sensors of any depth.
 TOOLBOX_RANGE = 2047.0

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from panloom import sensors
+from panloom.compute import together
 from panloom.errors import OptionError
 from panloom.optics.physical import mtf_radius, mtf_sigma, replicate
 from panloom.pair import Pair
@@ -62,6 +64,9 @@ _COARSE_ERROR = 0.1
 
 #: Gauss-Newton steps at most; three or four are usual.
 _STEPS = 8
+
+#: A position whose R2 is no more than this above the second-best one is not refined: it will not come to be believed.
+_HOPELESS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def measure_shift(
         return NOTHING
     row, col, second = start
     moved = torch.roll(clear, (-round(row), -round(col)), (0, 1))  # the PAN that these pixels really show
-    basis = _orthonormal(bands, usable & moved, floor)
+    basis = basis if bool((moved | ~usable).all()) else _orthonormal(bands, usable & moved, floor)
     return NOTHING if basis is None else _refine(sampler, basis, (row, col), second)
 
 
@@ -170,13 +175,16 @@ def measure(pairs: Iterable[Pair], max_shift: int = 8) -> Shift:
     Windows of 128 x 128 MS pixels are a good size; five to nine of them are enough. Pairs without a sensor
     are measured with the generic gain.
     """
-    shifts = []
-    for pair in pairs:
-        gains = [band.mtf_nyquist for band in pair.sensor.bands] if pair.sensor else [GENERIC_GAIN]
-        valid = _cells(pair.valid[:, 0], pair.ratio)
-        for pan, ms, mask in zip(pair.pan.mean(1), pair.ms, valid, strict=True):
-            shifts.append(measure_shift(pan, ms, pair.phase, mask, statistics.fmean(gains), max_shift))
-    return combine(shifts)
+    # Of a pair no more is kept than is looked at.
+    return combine(together(lambda one: one(), [window for pair in pairs for window in _windows(pair, max_shift)]))
+
+
+def _windows(pair: Pair, max_shift: int) -> list[Callable[[], Shift]]:
+    """The measurement of every item of a batch."""
+    gains = [band.mtf_nyquist for band in pair.sensor.bands] if pair.sensor else [GENERIC_GAIN]
+    valid, gain = _cells(pair.valid[:, 0], pair.ratio), statistics.fmean(gains)
+    items = zip(pair.pan.mean(1), pair.ms, valid, strict=True)
+    return [partial(measure_shift, pan, ms, pair.phase, mask, gain, max_shift) for pan, ms, mask in items]
 
 
 def _ratio(pan: Tensor, ms: Tensor, gain: float) -> int:
@@ -363,7 +371,7 @@ def _refine(sampler: _Sampler, basis: Float[Tensor, "k h w"], start: tuple[float
         explained = 1.0 - float(products[0, 0]) / float(x[0] @ x[0])
         noise = float(products[0, 0]) / flat.shape[1]
         error = _ERROR_FACTOR * math.sqrt(noise * float(torch.linalg.eigvalsh(inverse)[-1]))
-        if step.abs().max() < 1e-3:
+        if step.abs().max() < 1e-3 or explained - second < _HOPELESS:
             break
     confidence = max(explained - second, 0.0) / (1.0 + (error / _COARSE_ERROR) ** 2)
     return Shift(*position, confidence=confidence, windows=1, spread=error)

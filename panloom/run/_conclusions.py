@@ -32,12 +32,13 @@ def verdict(report: Report | None, method: str) -> str:
     """Which output is used and why, in one sentence."""
     if report is None:
         return f"The output is that of {method}, whose step is a formula: nothing is learned, and no gate is asked."
+    # The share of the error stands as the gate is set, and as the adapter itself tells it: 0.95, not 95 %.
     if report.decision == "adapted" and report.validated is not None:
-        before = "as it is, in the values of its training data," if report.renormalised else "as it is"
+        bridged = ", in the values of its training data," if report.renormalised else ""
         return (
             f"The output is the network fitted to the scene: on pixels of the scene degraded once more that were held "
-            f"back from the fit, {_percent(report.validated)} of the error of the network {before} is left, and the "
-            f"gate lets pass {_percent(report.gate)} or less."
+            f"back from the fit, it leaves {report.validated:.3f} of the error that the network{bridged} has without a "
+            f"fit; the gate lets {report.gate:g} or less pass."
         )
     if report.decision == "adapted":
         return "The output is the network fitted to the scene; nothing was held back to judge it by."

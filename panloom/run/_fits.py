@@ -8,7 +8,7 @@ from panloom.compute import Tuned
 from panloom.errors import MethodError
 from panloom.pair import Fuser
 from panloom.run._bands import other_bands
-from panloom.run._default import ANY_RATIO
+from panloom.run._default import ANY_RATIO, DEFAULT
 from panloom.run._units import InUnits
 from panloom.run._values import other_units
 from panloom.run.resolve import card_of, parse, trained_ratios
@@ -33,9 +33,9 @@ def check_fits(fuser: Fuser, method: str, scene: Scene, full_scale: float | None
     traits, grid = fuser.traits, scene.grid
     ratios = trained_ratios(method) if traits.ratios is None else traits.ratios
     if ratios is not None and grid.ratio not in ratios:
-        known = ", ".join(map(str, ratios))
         raise MethodError(
-            f"{method} works at ratio {known}, and this scene has ratio {grid.ratio}; {ANY_RATIO} works at any"
+            f"{method} works at ratio {', '.join(map(str, ratios))}, and this scene has ratio {grid.ratio}; "
+            f"{_other_ratios(grid.ratio)}{ANY_RATIO} works at any"
         )
     if traits.bands is not None and len(scene.sensor.bands) != traits.bands:
         raise MethodError(other_bands(method, traits.bands, scene))
@@ -44,6 +44,14 @@ def check_fits(fuser: Fuser, method: str, scene: Scene, full_scale: float | None
     if card is None or card.full_scale in (None, full_scale):
         return fuser
     return InUnits(fuser, full_scale / card.full_scale)
+
+
+def _other_ratios(ratio: int) -> str:
+    """The default, where it works at the ratio of a scene."""
+    known = trained_ratios(DEFAULT) if DEFAULT in weights.names() else None
+    if known is None or ratio not in known:
+        return ""
+    return f"the network {DEFAULT} works at ratio {min(known)} to {max(known)}, "
 
 
 def beyond_training(fuser: Fuser, method: str, scene: Scene) -> tuple[list[str], list[str]]:

@@ -59,7 +59,7 @@ def precision_tag(fuser: Fuser, precision: str, policy: Policy) -> dict[str, str
 
 
 def outlook(fuser: Fuser, policy: Policy, pixels: int, bands: int) -> str | None:
-    """How a network is run and about how many seconds its tiles will take; None for other methods.
+    """About how many seconds the tiles of a network will take; None for other methods.
 
     Args:
         fuser: as it is run.
@@ -70,7 +70,7 @@ def outlook(fuser: Fuser, policy: Policy, pixels: int, bands: int) -> str | None
     if not isinstance(fuser, Tuned):
         return None
     seconds = pixels * bands / 1e6 / (fuser.mode.rate or 1) / policy.threads
-    return f"{fuser.mode}, about {max(seconds, 1):.0f} s on {policy.device} with {policy.threads} threads"
+    return f"about {max(seconds, 1):.0f} s on {policy.device} with {policy.threads} threads"
 
 
 def needless(fuser: Fuser, method: str, precision: str) -> list[str]:

@@ -49,9 +49,9 @@ def other_units(card: weights.Card, scene: SceneLike, gain: float = 1.0) -> list
         return []
     full, times = card.full_scale or 1.0, has / had
     return [
-        f"the mean of all bands is {full * has:.4g} here, and was {full * had:.4g} where {card.name} was adapted: "
-        f"{_times(times)}, hardly the same units; bring the scene to those (a scale, an offset), or adapt "
-        f"{card.parent} to this scene"
+        f"the mean of all bands is {weights.number_in_words(full * has)} here, and was "
+        f"{weights.number_in_words(full * had)} where {card.name} was adapted: {_times(times)}, hardly the same units; "
+        f"bring the scene to those (a scale, an offset), or adapt {card.parent} to this scene"
     ]
 
 

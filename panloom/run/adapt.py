@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -13,10 +12,11 @@ from pathlib import Path
 
 from panloom import adapt, weights
 from panloom._version import __version__
-from panloom.compute import processor_name
+from panloom.compute import processor_name, processors, workers
 from panloom.errors import MethodError, OptionError, OutputError, SceneError
 from panloom.pair import Fuser, SceneLike
 from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
+from panloom.run._offset import moved_in_words
 from panloom.run._scenes import Several
 from panloom.run._units import Scaled
 from panloom.run._values import values_of
@@ -109,7 +109,7 @@ def adapt_to(  # noqa: PLR0913  the words of the command line, each with a defau
         bounds: see there.
         src_nodata: see there.
         edge: see there.
-        threads: readers at work; None: one per processor.
+        threads: readers at work, and parts of the fit computed at once; None: one per processor.
         seed: of everything random.
         overwrite: replace weights of that name.
         prepare: fits the adapter; a `panloom.run.preparing.Kept` has it afterwards, to be explained.
@@ -134,7 +134,8 @@ def adapt_to(  # noqa: PLR0913  the words of the command line, each with a defau
     with environment(), _opened(jobs, reading, steps) as (scenes, warnings):
         fuser, notes = _checked(target, scenes)
         scene = _together(scenes)
-        ready, more = prepare(fuser, scene, seed)
+        with workers(threads or processors()):
+            ready, more = prepare(fuser, scene, seed)
         assert isinstance(ready, adapt.Keeper)
         card = _card(target, ready, scene, scenes)
         learned = ready.learned(scene)
@@ -235,7 +236,6 @@ def _opened(
     try:
         for k, (pan, *ms) in enumerate(jobs):
             opened, said = reading.open(pan, ms)
-            said = [_of_adapting(text) for text in said]
             scenes.append(opened)
             warnings += said if len(jobs) == 1 else [f"{_name(opened)}: {text}" for text in said]
             if steps:
@@ -244,15 +244,6 @@ def _opened(
     finally:
         for opened in scenes:
             opened.scene.close()
-
-
-def _of_adapting(text: str) -> str:
-    """What is told of a scene that is opened speaks of bands that are sharpened: here they are those adapted to.
-
-    >>> _of_adapting("SWIR bands are sharpened like the others")
-    'SWIR bands are adapted to like the others'
-    """
-    return re.sub(r"\bsharpened\b", "adapted to", text)
 
 
 def _name(opened: Opened) -> str:
@@ -269,7 +260,7 @@ def _checked(target: _Target, scenes: Sequence[Opened]) -> tuple[Fuser, list[str
         check_fits(target.fuser, target.method, other.scene)
     _alike(scenes)
     notes = [
-        *map(_of_adapting, scenes[0].identity.facts),
+        *scenes[0].identity.facts,
         *beyond_training(target.fuser, target.method, scenes[0].scene)[0],
     ]
     usual = {option.name: option.default for option in options_of(target.method)}.get("tiles")
@@ -400,6 +391,7 @@ def _told(
         warnings = [text for text in warnings if text != report.reason] + said
     else:
         notes = [*notes, *said]
+    notes = [*notes, *moved_in_words(report.offset)]
     for level, texts in ((logging.INFO, notes), (logging.WARNING, warnings)):
         for text in texts:
             log.log(level, text)

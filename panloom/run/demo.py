@@ -31,7 +31,7 @@ from panloom.types import Window
 BESIDE = ("exp", "brovey", "mtf-glp-hpm")
 
 #: What the demo is made of.
-SENSOR, BANDS = "worldview-3", 4
+SENSOR, BANDS = "quickbird", 4
 
 #: Smallest size of a demo.
 SMALLEST = 64

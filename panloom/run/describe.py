@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
+from panloom.run._offset import misregistration
 from panloom.run.report import Registration
 from panloom.scene import Opened, Scene
 from panloom.types import corner_phase
@@ -54,7 +56,7 @@ class Info:
         said.append(("", f"away from corner on corner by (row, col) {grid['offset_ms_px']} MS pixels"))
         said.append(("result", f"{grid['width']} x {grid['height']} pixels"))
         said.append(("full scale", f"{self.full_scale['value']:.10g} counts as 1 ({self.full_scale['source']})"))
-        said.append(("misregistration", _misregistration(self.registration)))
+        said.append(("misregistration", misregistration(self.registration, cast("int", grid["ratio"]))))
         return [f"{label:16} {text}" for label, text in said]
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -66,16 +68,6 @@ class Info:
 def _file(file: Mapping[str, object]) -> str:
     size = f"{file['width']} x {file['height']}, {file['bands']} band(s), {file['dtype']}"
     return f"{file['path']}: {size}, no-data {'not stated' if file['nodata'] is None else file['nodata']}"
-
-
-def _misregistration(found: Registration | None) -> str:
-    if found is None:
-        return "could not be measured"
-    what = "corrected" if found.corrected else "not corrected; --align does"
-    return (
-        f"the images lie {found.row:+.2f} rows, {found.col:+.2f} columns (MS pixels) from where the files say "
-        f"(confidence {found.confidence:.2f}; {what})"
-    )
 
 
 def _fuse_phase(scene: Scene) -> tuple[float, ...] | None:
@@ -124,7 +116,7 @@ def describe(opened: Opened, registration: Registration | None, warnings: Sequen
             "ratio": grid.ratio,
             "phase": grid.phase,
             "fuse_phase": _fuse_phase(scene),
-            "offset_ms_px": tuple(round((p - corner) / grid.ratio, 4) for p in grid.phase),
+            "offset_ms_px": tuple(round((p - corner) / grid.ratio, 4) + 0.0 for p in grid.phase),
             "height": area.height,
             "width": area.width,
         },

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from panloom import sensors
-from panloom.compute import Policy, Tuned, each, fused, torch_threads, wanted
+from panloom.compute import Policy, Tuned, each, fused, wanted, workers
 from panloom.errors import OptionError, PanloomWarning
 from panloom.pair import Fuser
 from panloom.run._fits import beyond_training, check_fits
@@ -90,7 +90,7 @@ def fuse(  # noqa: PLR0913  what a file would have said is an argument
     wanted(precision, policy.device)  # a wrong word is told before the work
     scene = replace(scene, threads=policy.threads)
     fuser = check_fits(resolve(method, options), method, scene)
-    with torch_threads(1):  # as in `sharpen`
+    with workers(policy.threads):
         ready = fuser.prepare(scene, torch.Generator().manual_seed(seed))
     ready = tuned(scene, ready, precision, policy, seed)
     for text in (*beyond_training(fuser, method, scene)[1], *needless(ready, method, precision)):

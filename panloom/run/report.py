@@ -21,13 +21,15 @@ class Registration:
         row: rows.
         col: columns.
         confidence: 0 to 1; below 0.5 the numbers mean little.
-        corrected: the offset was corrected inside the interpolation.
+        corrected: the offset was corrected inside the interpolation: MS was placed there.
+        moves_pan: it is left as it is, and one by which `universal` and adapters move PAN.
     """
 
     row: float
     col: float
     confidence: float
     corrected: bool
+    moves_pan: bool = False
 
 
 class Preview(TypedDict):
@@ -66,6 +68,8 @@ class Report:
         versions: of panloom and what it stands on.
         preview: path of the quick look, and the bands that it shows; None: none was wanted.
         fit: what was fitted to the scene and whether it is used, see `panloom.adapt.refit`; None: nothing.
+        offset: (row, col) in PAN pixels by which the method moved PAN to where MS lies, and with it the result; None:
+            it is none that moves PAN.
     """
 
     inputs: tuple[str, ...]
@@ -91,6 +95,7 @@ class Report:
     versions: dict[str, str] = field(default_factory=lambda: versions())
     preview: Preview | None = None
     fit: dict[str, object] | None = None
+    offset: tuple[float, float] | None = None
 
     def to_json(self) -> str:
         """The record as indented JSON."""

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from panloom.compute import Policy, Tuned, each, processors, wanted
+from panloom.compute import Policy, Tuned, each, processors, wanted, workers
 from panloom.errors import OptionError
 from panloom.pair import Fuser
 from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
+from panloom.run._offset import moved_by, moved_in_words, registration, remedy, signed
 from panloom.run._output import Settled, Target, look, open_writer, refuse, settle
 from panloom.run._tags import made_by
 from panloom.run._tiles import Done, finish
@@ -37,6 +38,9 @@ Progress = Callable[[int, int], None]
 
 #: A measured offset of MS beyond this many MS pixels is warned about.
 OFFSET = 0.25
+
+#: Clipped values per valid pixel that are no more than the overshoot of some edges, and not warned about.
+CLIPPED = 1e-3
 
 
 @dataclass
@@ -145,8 +149,8 @@ def sharpen(  # noqa: PLR0913  the words of the command line, each with a defaul
         seed: of everything random.
         prepare: makes the method ready for the scene; a `panloom.run.preparing.Kept` has the ready method afterwards.
         progress: told after every tile: pixels done, pixels in all.
-        say: told once, before the tiles, how a network is run, about how long the tiles will take, and how long the
-            preparation of the scene took.
+        say: told once, before the tiles of a network, about how long they will take, and how long the preparation of
+            the scene took.
 
     Returns:
         What was done, with every note and warning.
@@ -223,16 +227,17 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         writer = open_writer(opened, target, settled)
         clock.lap("open")
         try:
-            fuser, told = call.prepare(fuser, replace(scene, threads=policy.threads), call.seed)
+            with workers(policy.threads):
+                fuser, told = call.prepare(fuser, replace(scene, threads=policy.threads), call.seed)
             fuser = tuned(scene, fuser, call.precision, policy, call.seed)
             warnings += told + needless(fuser, call.method, call.precision)
             clock.lap("prepare")
             tiles = plan(scene.grid, fuser.traits, size, scene.layout.area)
             todo = [tile for tile in tiles if tile.index + len(list(blocks(tile.core, size))) > writer.done]
             taken_over = len(tiles) - len(todo)
-            mode = outlook(fuser, policy, _pixels(todo), len(scene.sensor.bands))
-            if mode and call.say:
-                call.say(f"{mode}, after {clock.seconds['total']:.0f} s of preparation")
+            expected = outlook(fuser, policy, _pixels(todo), len(scene.sensor.bands))
+            if expected and call.say:
+                call.say(f"{expected}, after {clock.seconds['total']:.0f} s of preparation")
             work = partial(_tile, scene, fuser, settled, policy, size)
             accounts = _write(writer, todo, _pixels(tiles), work, policy, call.progress)
             clock.lap("fuse")
@@ -247,7 +252,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
     warnings += _pixel_warnings(accounts)
     blocks_seen, blocks_in_all = scene.surveyed
     ran = [f"the network ran in {fuser.mode}"] if isinstance(fuser, Tuned) else []
-    notes = (*opened.identity.facts, *remarks, *fit_in_words(fuser), *ran)
+    notes = (*opened.identity.facts, *remarks, *fit_in_words(fuser), *moved_in_words(moved_by(fuser)), *ran)
     notes += tuple(_notes(accounts, scene.surveyed, (taken_over, len(tiles))))
     for level, texts in ((logging.INFO, notes), (logging.WARNING, warnings)):
         for text in texts:
@@ -275,6 +280,7 @@ def _run(opening: Callable[[], Opened], target: Target, call: _Call) -> Report:
         cite=tuple(citations(fuser.traits.cite)),
         preview=shown,
         fit=None if (fitted := fit_of(fuser)) is None else asdict(fitted),
+        offset=moved_by(fuser),
     )
 
 
@@ -284,17 +290,17 @@ def register(opened: Opened, *, align: bool) -> tuple[Opened, Registration | Non
     warnings = list(opened.scene.notes)
     if shift is None:
         return opened, None, warnings
+    measured = registration(shift, opened.scene.grid.ratio, align=align)
     if not align and shift.distance > max(OFFSET, 2 * shift.spread / max(shift.windows, 1) ** 0.5):
         warnings.append(
-            f"MS lies {shift.row:+.2f} rows and {shift.col:+.2f} columns (MS pixels) from where its georeference says "
-            f"(measured on {shift.windows} windows, confidence {shift.confidence:.2f}); --align corrects it"
+            f"MS lies {signed(shift.row)} rows and {signed(shift.col)} columns (MS pixels) from where the files say "
+            f"(measured on {shift.windows} windows, confidence {shift.confidence:.2f}); {remedy(measured)}"
         )
     if shift.spread > 2 * OFFSET:
         warnings.append(
             f"the offset between PAN and MS changes over the scene (by about {shift.spread:.2f} MS pixels): no single "
             "shift corrects it"
         )
-    measured = Registration(round(shift.row, 3), round(shift.col, 3), round(shift.confidence, 3), align)
     return opened, measured, warnings
 
 
@@ -352,9 +358,15 @@ def _write(
     return accounts
 
 
+def _few_clipped(accounts: _Accounts) -> list[str]:
+    """A note where so few values are clipped that nobody need act."""
+    few = 0 < accounts.clipped <= CLIPPED * accounts.valid
+    return [f"{accounts.clipped} values lie outside the output type and were clipped"] if few else []
+
+
 def _pixel_warnings(accounts: _Accounts) -> list[str]:
     found: list[str] = []
-    if accounts.clipped:
+    if accounts.clipped > CLIPPED * accounts.valid:
         found.append(f"{accounts.clipped} values lie outside the output type and were clipped; --dtype chooses another")
     if accounts.missing:
         found.append(f"{accounts.missing} PAN pixels lack MS in at least one band and are no-data there")
@@ -365,7 +377,7 @@ def _pixel_warnings(accounts: _Accounts) -> list[str]:
 
 def _notes(accounts: _Accounts, surveyed: tuple[int, int], resumed: tuple[int, int]) -> list[str]:
     """What was done; blocks that statistics come from and tiles of an earlier run are given as (these, of all)."""
-    found: list[str] = []
+    found = _few_clipped(accounts)
     if surveyed[0] < surveyed[1]:
         found.append(f"statistics of the scene come from an even sample: {surveyed[0]} of {surveyed[1]} blocks")
     if accounts.filled:

@@ -106,13 +106,15 @@ def identify(
     use = replace(chosen, bands=tuple(b.band for b in marked if b.sharpen))
     if not use.bands:
         raise OptionError(f"no band is left to sharpen among {', '.join(b.band.name for b in marked)}; see --sharpen")
-    notes = _outside(chosen, marked)
+    unplaced = _unplaced(marked) if sharpen is None else []
+    unknown: list[str] = []
     if sensor_source == NOT_RECOGNISED:
         numbers = () if named.certain or _all_named(bands) else _numbers(files, places)
-        notes.insert(0, _unrecognised(numbers))
-    if sharpen is None:
-        notes += _unplaced(marked)
-    return Identity(use, marked, sensor_source, source, _passed(marked), tuple(notes))
+        unknown = [_unrecognised(numbers, unplaced)]
+    elif unplaced:
+        unknown = [f"nothing tells what {_doubt(unplaced)}; name the instrument with --sensor, {_NAMING}"]
+    notes = (*unknown, *_outside(chosen, marked))
+    return Identity(use, marked, sensor_source, source, _passed(marked), notes)
 
 
 def _sensor(
@@ -247,7 +249,7 @@ def _position(word: str, names: Sequence[str]) -> int:
 
 def _passed(bands: Sequence[SceneBand]) -> tuple[str, ...]:
     passed = [f"{b.band.name} ({b.reason})" for b in bands if not b.sharpen]
-    said = f"not sharpened, interpolated and passed through: {', '.join(passed)}; --sharpen changes that"
+    said = f"without detail of PAN, interpolated and passed through: {', '.join(passed)}; --sharpen changes that"
     return (said,) if passed else ()
 
 
@@ -255,24 +257,34 @@ def _outside(sensor: Sensor, bands: Sequence[SceneBand]) -> list[str]:
     low, high = sensor.pan.centre_nm - sensor.pan.fwhm_nm / 2, sensor.pan.centre_nm + sensor.pan.fwhm_nm / 2
     known = [b.band for b in bands if b.sharpen and not b.band.placeholder]
     outside = [band.name for band in known if not low <= band.centre_nm <= high]
-    said = f"sharpened although PAN ({low:.0f}-{high:.0f} nm) does not cover them: {', '.join(outside)}"
+    said = (
+        f"PAN ({low:.0f}-{high:.0f} nm) does not cover {', '.join(outside)}: what it shows there is detail of other "
+        "wavelengths; --sharpen chooses the bands that get it"
+    )
     return [said] if outside else []
 
 
 def _unplaced(bands: Sequence[SceneBand]) -> list[str]:
-    """Four bands are hardly ever anything but visible and near infrared; of more, some may be none of PAN's."""
-    unknown = [b.band.name for b in bands if b.sharpen and b.band.placeholder]
-    said = (
-        f"nothing tells what {', '.join(unknown)} are: SWIR or thermal bands among them are sharpened like the others; "
-        "name the instrument with --sensor, the bands with --bands (6=swir1), or those to sharpen with --sharpen"
-    )
-    return [said] if unknown and len(bands) > 4 else []
+    """Bands that may be none of PAN's: four are hardly ever anything but visible and near infrared."""
+    return [b.band.name for b in bands if b.sharpen and b.band.placeholder] if len(bands) > 4 else []
 
 
-def _unrecognised(numbers: Sequence[str]) -> str:
+def _doubt(unplaced: Sequence[str]) -> str:
+    return f"{', '.join(unplaced)} are: SWIR or thermal bands among them are treated like the others"
+
+
+#: What names bands, or leaves some out.
+_NAMING = "the bands with --bands (6=swir1), or those that get detail of PAN with --sharpen"
+
+
+def _unrecognised(numbers: Sequence[str], unplaced: Sequence[str]) -> str:
+    """What follows from an unknown sensor, and what to do; `unplaced` are the bands that nobody knows then."""
     said = "sensor not recognised: generic MTF gains are used"
+    if unplaced:
+        said += f", and nothing tells what {_doubt(unplaced)}"
     if not numbers:
-        return f"{said}; name it with --sensor (see: panloom sensors)"
+        also = f", {_NAMING}" if unplaced else ""
+        return f"{said}; name it with --sensor (see: panloom sensors){also}"
     said += f". The bands are named {', '.join(numbers)}, and every instrument counts its bands in its own way; "
     if known := sensors.having(numbers):
         return f"{said}name it, if it is one of those with all these bands: --sensor {' | '.join(known)}"

@@ -18,6 +18,7 @@ from panloom.compute import Policy, processors, torch_threads
 from panloom.errors import OptionError
 from panloom.train._facts import completed, facts, statistics
 from panloom.train._learner import Learner, length
+from panloom.train._memory import memory_kept
 from panloom.train._processes import processes
 from panloom.train._step import Work, check, gradient, told
 from panloom.train.recipe import Recipe
@@ -43,7 +44,7 @@ def train(recipe: Recipe, run: Run, tell: Sequence[Told] = (), stop: Callable[[]
         TrainingError: loss, gradient or weights are not finite, or the folder holds another run.
     """
     device = Policy.in_memory(run.device, run.threads).device
-    with torch_threads(run.threads or processors()), processes(device) as group:
+    with memory_kept(), torch_threads(run.threads or processors()), processes(device) as group:
         if recipe.examples % group.world:
             raise OptionError(
                 f"{recipe.examples} examples a step cannot be shared by {group.world} processes; "

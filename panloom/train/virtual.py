@@ -68,7 +68,7 @@ def for_any_sensor(
             ratios=(2, 3, 4, 5, 6, 7, 8),
             data=f"{_DATA}, seen by virtual sensors; Landsat pairs with their own PAN, degraded by Wald's protocol",
             limits=(
-                "Ratios above 4 were rare in training. PAN and MS must fit to a pixel of PAN. Where the MTF gains that "
+                "Ratios above 4 were rare in training. PAN and MS must fit to an MS pixel. Where the MTF gains that "
                 "are told are far from those of the data (MS made by block means, for one) it may do worse than "
                 "interpolation: it warns."
             ),

@@ -18,7 +18,14 @@ from panloom.weights._store import (
     tags_of,
     verify,
 )
-from panloom.weights._words import bands_in_words, facts, mean_of_bands, score_rows, setting_in_words
+from panloom.weights._words import (
+    bands_in_words,
+    facts,
+    mean_of_bands,
+    number_in_words,
+    score_rows,
+    setting_in_words,
+)
 
 __all__ = [
     "Adapted",
@@ -39,6 +46,7 @@ __all__ = [
     "load",
     "mean_of_bands",
     "names",
+    "number_in_words",
     "parse_card",
     "path",
     "read",

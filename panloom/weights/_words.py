@@ -15,7 +15,7 @@ def bands_in_words(card: Card) -> str:
 
 def facts(card: Card) -> list[tuple[str, str]]:
     """Labels and texts; what is not known is left out."""
-    options = ", ".join(f"{key}={value}" for key, value in card.options.items())
+    options = ", ".join(f"{key}={setting_in_words(value)}" for key, value in card.options.items())
     ratios = "any" if card.ratios is None else ", ".join(map(str, card.ratios))
     rows = [
         ("network", f"{card.network} ({options})" if options else card.network),
@@ -64,7 +64,7 @@ def _adaptation(card: Card, made: Adapted) -> list[tuple[str, str]]:
 
 
 def _full_scale(card: Card) -> str:
-    return "" if card.full_scale is None else f"{card.full_scale:g}"
+    return "" if card.full_scale is None else number_in_words(card.full_scale)
 
 
 def _took(card: Card) -> str:
@@ -76,7 +76,16 @@ def _took(card: Card) -> str:
 def _mean(card: Card, made: Adapted) -> str:
     if made.statistics is None:
         return ""
-    return f"{mean_of_bands(made.statistics) * (card.full_scale or 1):.4g}, over all bands"
+    return f"{number_in_words(mean_of_bands(made.statistics) * (card.full_scale or 1))}, over all bands"
+
+
+def number_in_words(value: float) -> str:
+    """A number to four digits that count, and to the unit where it is large.
+
+    >>> number_in_words(12208.4), number_in_words(65535.0), number_in_words(0.123456), number_in_words(1.0)
+    ('12208', '65535', '0.1235', '1')
+    """
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def mean_of_bands(statistics: SourceStatistics) -> float:

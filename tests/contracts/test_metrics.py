@@ -87,7 +87,7 @@ def test_titles_name_the_settings_that_belong_to_the_variant():
         "sam": "SAM[deg]",
         "scc": "SCC[sobel,uncentred]",
         "scc-valid": "SCC[sobel,valid]",
-        "ssim": "SSIM[L2047,valid]",
+        "ssim": "SSIM[L=2047,valid]",
         "ssim-full-scale": "SSIM[L=2047,valid]",
         "ssim-mhif": "SSIM[mhif,L255]",
     }

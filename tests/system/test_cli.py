@@ -153,6 +153,13 @@ def test_one_method(name):
     assert not [word for word in ("additive", "halo", "no noise") if word in said], "words of the house"
 
 
+def test_options_are_told_in_words_that_set_takes():
+    text = done(call("methods", "fusionnet.wv3-open+refit")).stdout
+    assert "--set ridge=...  default none: of the network's features" in text
+    assert "--set kappa=...  default 100: " in text
+    assert not [word for word in ("None", "True", "False") if word in text]
+
+
 def test_unknown_names_are_refused_with_the_nearest():
     for command, word, near in (
         ("methods", "gsaa", "gsa"),

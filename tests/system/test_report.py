@@ -63,19 +63,20 @@ def test_what_is_as_it_should_be_is_no_warning(small, tmp_path):
     words += ("--method", "gsa")
     seen = outside(*words, "--report", tmp_path / "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
-    passed, filled = report["notes"]
-    assert passed.startswith("not sharpened")
+    passed, clipped, filled = report["notes"]
+    assert passed.startswith("without detail of PAN")
     assert "filled from neighbouring MS pixels" in filled
     assert report["warnings"][0].startswith("sensor not recognised")
-    assert not {passed, filled} & set(report["warnings"])
+    assert "outside the output type" in clipped  # so few that nobody need act
+    assert not {passed, clipped, filled} & set(report["warnings"])
     lines = seen.stderr.splitlines()
     assert [line for line in lines if line.startswith("warning: ")] == [
         f"warning: {text}" for text in report["warnings"]
     ]
-    assert [line for line in lines if line.startswith("note: ")] == [f"note: {passed}", f"note: {filled}"]
+    assert [line for line in lines if line.startswith("note: ")] == [f"note: {text}" for text in report["notes"]]
     quiet = outside(*words, "--quiet").stderr
     assert "warning: sensor not recognised" in quiet
-    assert "not sharpened" not in quiet
+    assert "without detail" not in quiet
 
 
 def test_a_precision_without_a_network_is_warned_about(small, tmp_path):

@@ -153,14 +153,15 @@ def _injection(numbers: FuserNumbers) -> str:
     if not shares:
         return "What a regression would put in of PAN is about nothing in this scene: PAN does not go with any band."
     middle = statistics.median(shares)
-    rest = f"{middle:.2f} times the gain of a regression on this scene, median of the bands"
+    gain = f"{middle:.2f} times the gain of a regression on this scene (median of the bands)"
     if middle < LEVEL:
-        return f"No detail of PAN is put in ({rest})."
+        return f"No detail of PAN is put in: {gain}."
+    words = f"Detail of PAN is put in with {gain}"
     if middle < 1 / SAME:
-        return f"Less detail of PAN is put in than a regression asks for ({rest})."
+        return f"{words}: less than makes the least error, and softer than it need be."
     if middle > SAME:
-        return f"More detail of PAN is put in than a regression asks for ({rest})."
-    return f"About as much detail of PAN is put in as a regression asks for ({rest})."
+        return f"{words}: more than makes the least error, sharp at the price of detail that is not the band's own."
+    return f"{words}: about as much as makes the least error."
 
 
 def _transfer(numbers: FuserNumbers) -> list[str]:
@@ -175,18 +176,13 @@ def _transfer(numbers: FuserNumbers) -> list[str]:
             f"Around where the MS grid ends detail comes out {max(near):.2f} times as strong: it is put in twice."
         )
     if beyond:
-        found.append(_beyond(statistics.median(beyond), statistics.median(numbers.agreement)))
+        # No verdict: whether this is too much is the question of the gain, which `_injection` answers.
+        comes, known = statistics.median(beyond), statistics.median(numbers.agreement)
+        found.append(
+            f"Of a detail of the ground beyond the MS grid {comes:.2f} comes out in the median band; that regression, "
+            f"by what PAN shows of it, would bring {known:.2f}."
+        )
     return found
-
-
-def _beyond(comes: float, known: float) -> str:
-    """What comes out beyond the MS grid, against what PAN knows of it."""
-    words = f"Beyond the MS grid {comes:.2f} of a detail comes out in the median band, and PAN knows {known:.2f} of it"
-    if comes > known * SAME:
-        return f"{words}: sharp, at the price of detail that is not the band's own."
-    if comes < known / SAME:
-        return f"{words}: softer than it need be."
-    return f"{words}: about as much as makes the least error."
 
 
 def _lowpass(numbers: NetworkNumbers) -> str:

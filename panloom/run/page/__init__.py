@@ -12,6 +12,7 @@ from panloom.run.page._tables import (
     Table,
     general_label,
     mean_table,
+    once,
     score_table,
     sensor_table,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "explanation_page",
     "general_label",
     "mean_table",
+    "once",
     "score_table",
     "sensor_table",
 ]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from panloom.metrics.ssim import TOOLBOX_RANGE
 from panloom.run._explained import Explanation, Ground, Values
+from panloom.run._offset import moved_in_words
 from panloom.run.page._charts import Axis, Line, band_axis, legend, line_chart
 from panloom.run.page._html import Html, document, facts, grid, joined, listing, section, styled, tag
 from panloom.run.page._pictures import Gallery, Images, Interest, gallery, jpeg, painted
@@ -185,6 +184,14 @@ def _bridge(bridged: float | None) -> list[tuple[str, str]]:
     return [] if bridged is None else [("error with renormalisation alone over that without", f"{bridged:.3f}")]
 
 
+def _offset(offset: Sequence[float] | None) -> list[tuple[str, str]]:
+    """Whether PAN was moved; an offset that is too small, too large or uncertain is left."""
+    if offset is None:
+        return []
+    moved = moved_in_words((offset[0], offset[1])) or ["PAN was not moved: no offset was found that is to be corrected"]
+    return [("PAN and MS", text) for text in moved]
+
+
 def _sharpness(gain: float | None) -> list[tuple[str, str]]:
     return [] if gain is None else [("MTF gain that PAN was degraded with", f"{gain:.2f}")]
 
@@ -195,10 +202,11 @@ def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     left = told["validated"]
     rows = [
         ("decision", str(told["decision"])),
-        ("error left on held-back pixels", DASH if left is None else f"{left:.3f}"),
-        ("gate", f"{told['gate']:g}"),
+        ("share of the error left on held-back pixels", DASH if left is None else f"{left:.3f}"),
+        ("gate: largest share that passes", f"{told['gate']:g}"),
         ("renormalised", "yes" if told["renormalised"] else "no"),
         *_bridge(told.get("bridged")),
+        *_offset(told.get("offset")),
         *_sharpness(told.get("pan_gain")),
         ("seconds", f"{told['seconds']:.2f}"),
         ("tiles looked at", str(len(told["places"]))),
@@ -416,19 +424,8 @@ def _scores(done: Explanation) -> Html:
         if protocol != "full":
             words += " Every fit was repeated there, on the scene degraded once more."
         parts += [tag("h3", TITLES[protocol]), tag("p", tag("code", protocol), ": ", words)]
-        table = _told_once(score_table(evaluation, protocol), evaluation.full_scale)
-        parts += [grid(table), listing("said", _notes(done, protocol))]
+        parts += [grid(score_table(evaluation, protocol)), listing("said", _notes(done, protocol))]
     return joined(parts)
-
-
-def _told_once(table: Table, full_scale: float) -> Table:
-    """Without the SSIM of the toolbox's range where that is the full scale, whose column is the same."""
-    names = [column.name for column in table.columns]
-    if full_scale != TOOLBOX_RANGE or not {"ssim", "ssim-full-scale"} <= set(names):
-        return table
-    k = names.index("ssim")
-    rows = tuple(replace(row, cells=row.cells[:k] + row.cells[k + 1 :]) for row in table.rows)
-    return replace(table, columns=table.columns[:k] + table.columns[k + 1 :], rows=rows)
 
 
 def _notes(done: Explanation, protocol: Protocol) -> Iterable[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,7 +101,7 @@ def score_table(evaluation: Evaluation, protocol: Protocol) -> Table:
 
     Labels hold square brackets: escape them where a terminal takes them for markup.
     """
-    labels, scores = evaluation.labels[protocol], ranked(evaluation, protocol)
+    labels, scores = once(evaluation.labels[protocol]), ranked(evaluation, protocol)
     done = [score for score in scores if score.error is None]
     columns = [_index(name, label) for name, label in labels.items()]
     filled = [marked([s.values.get(name) for s in done], metrics.get(name)) for name in labels]
@@ -110,6 +110,18 @@ def score_table(evaluation: Evaluation, protocol: Protocol) -> Table:
     rows = [Row(score.method, cells) for score, cells in zip(done, zip(*filled, strict=True), strict=True)]
     rows += [_failed(score.method, score.error, len(columns)) for score in scores if score.error is not None]
     return Table("method", tuple(columns), tuple(rows))
+
+
+def once(labels: Mapping[str, str]) -> dict[str, str]:
+    """Indices by name, without those whose label another one has already: with these settings both are the same.
+
+    >>> once({"ssim-full-scale": "SSIM[L=2047,valid]", "ssim": "SSIM[L=2047,valid]"})
+    {'ssim-full-scale': 'SSIM[L=2047,valid]'}
+    """
+    first: dict[str, str] = {}
+    for name, label in labels.items():
+        first.setdefault(label, name)
+    return {name: label for label, name in first.items()}
 
 
 def band_tables(evaluation: Evaluation, protocol: Protocol) -> list[tuple[Metric, str, Table]]:

@@ -246,7 +246,7 @@ def test_taps_and_convolution_are_the_same():
 
 def test_ridge_is_that_of_the_textbook():
     z, y = torch.randn(4, 50, generator=rng(), dtype=F64), torch.randn(2, 50, generator=rng(), dtype=F64)
-    products = _ridge.Products.of(torch.cat([z, torch.ones(1, 50, dtype=F64), y])[None])
+    products = _ridge.Products.of(z[None], torch.cat([torch.ones(1, 50, dtype=F64), y])[None])
     group = torch.tensor([0, 0])
     roles = _ridge.Roles(group, torch.tensor([[0, 2, 4], [1, 3, 4]]), torch.tensor([5, 6]))
     matrix, right, power = roles.system(products.mean)
@@ -359,16 +359,17 @@ def test_spectral_equations_of_patches_are_those_of_the_whole(network, cells):
         made, image = columns.make(pair)
         scaling = _equations.Scaling.of(made.flatten(2), columns.learned(made))
         patches = _equations.patches([pair], 99, 1, rng())
-        found = [_equations.spectral(columns, *patch, scaling) for patch in patches]
+        found = [_equations.spectral(columns, *patch).products(scaling) for patch in patches]
         seen = physical.degrade(made.flatten(0, 1)[None], [0.3], 4, pair.phase).view(*made.shape[:2], cells, -1)
         left = pair.ms - physical.degrade(image, [0.3], 4, pair.phase)
     every = torch.ones(cells, cells, dtype=torch.bool)
-    expected = _equations._products(seen, left, every, scaling)
+    expected = _equations.Equations(seen, left, every).products(scaling)
     total = sum(found[1:], found[0])
     assert total.count == expected.count
     close(total.mean, expected.mean, 1e-3 * float(expected.mean.abs().max()))
     for (_, window), products in zip(patches, found, strict=True):
         if window.row >= 32 and window.col >= 32 and window.row_end <= 68 and window.col_end <= 68:
             inside = window.inside(Window(0, 0, 0, 0))
-            inner = _equations._products(seen[(..., *inside)], left[(..., *inside)], every[inside], scaling)
+            part = _equations.Equations(seen[(..., *inside)], left[(..., *inside)], every[inside])
+            inner = part.products(scaling)
             close(products.gram, inner.gram, 1e-9 * float(inner.gram.abs().max()))

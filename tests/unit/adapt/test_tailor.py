@@ -13,7 +13,7 @@ from tailor_tools import F32, F64, PerBand, Shared, close, land, masked, rng, wh
 from torch import nn
 
 from panloom import adapt, networks, sensors
-from panloom.adapt import _iterate, _patches
+from panloom.adapt import _iterate, _module, _patches
 from panloom.adapt._base import Base
 from panloom.adapt._module import Moments, Shift, Tailor
 from panloom.adapt._patches import held_back
@@ -123,7 +123,8 @@ def test_an_affine_tailor_folds_into_one_layer(form):
         close(folded(features), module(features), 1e-10)
 
 
-def test_whitened_channels_are_uncorrelated_and_dead_ones_stay_small():
+def test_whitened_channels_are_uncorrelated_and_dead_ones_stay_small(monkeypatch):
+    monkeypatch.setattr(_module, "WHITE", 1e-4)
     mix = torch.randn(5, 5, generator=rng(), dtype=F64)
     features = torch.einsum("ij,njhw->nihw", mix, torch.randn(2, 5, 40, 40, generator=rng(1), dtype=F64)) + 7
     features = torch.cat([features, torch.full_like(features[:, :1], 3.0)], 1)
@@ -131,6 +132,9 @@ def test_whitened_channels_are_uncorrelated_and_dead_ones_stay_small():
     inner = module.enter(features).transpose(0, 1).flatten(1)
     close(torch.cov(inner, correction=0)[:5, :5], torch.eye(5, dtype=F64), 0.02)
     assert float(inner[5].abs().max()) < 1e-6
+    monkeypatch.setattr(_module, "WHITE", 1e4)
+    scaled = Moments.of([features], F64).whitening
+    close(scaled / scaled[0, 0], torch.eye(6, dtype=F64), 1e-3)
     assert float(module.std[5]) == pytest.approx(0.05 * float(features.std((0, 2, 3), correction=0).mean()), rel=1e-6)
 
 

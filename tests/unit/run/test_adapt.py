@@ -192,7 +192,7 @@ def test_the_card_is_shown_as_that_of_an_adaptation(pair, tmp_path):
     assert not [label for label in shown if "training" in label or label == "trained on"]
 
 
-def test_warnings_speak_of_adapting(tmp_path):
+def test_warnings_do_not_speak_of_sharpening(tmp_path):
     made = make(128, 128, sensor="worldview-3", bands=8, phase=CENTRED, wedge=False, seed=1)
     save(tmp_path / "pan.tif", made.pan[None], crs=None, transform=None)
     save(tmp_path / "ms.tif", made.ms[:5], crs=None, transform=None)
@@ -201,7 +201,7 @@ def test_warnings_speak_of_adapting(tmp_path):
         net = networks.build("pnn", {"bands": 5})
     weights.save(net, weights.Card("pnn.five", "MIT", options={"bands": 5}, bands=5))
     done = adapt_to("pnn.five+refit", tmp_path / "pan.tif", tmp_path / "ms.tif", out=tmp_path / "out")
-    assert any("are adapted to like the others" in text for text in done.warnings)
+    assert any("are treated like the others" in text for text in done.warnings)
     assert not any("sharpened" in text for text in (*done.warnings, *done.notes))
 
 

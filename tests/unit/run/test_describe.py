@@ -46,7 +46,7 @@ def test_wavelengths_that_are_known_are_told(tmp_path):
 def test_facts_and_warnings_are_apart(tmp_path):
     info = said(tmp_path, PAN.coarser(4), sensor="quickbird", sharpen=["red"])
     assert info.warnings == ("look out",)
-    assert [note.split(",")[0] for note in info.notes] == ["not sharpened"]
+    assert [note.split(",")[0] for note in info.notes] == ["without detail of PAN"]
 
 
 @pytest.mark.parametrize("extent", ["pan", "intersection", "ms"])
@@ -74,13 +74,14 @@ def test_ms_that_is_resampled_has_no_phase(tmp_path):
 
 
 def test_words_say_what_each_number_is(tmp_path):
-    found = Registration(0.0123, -0.5, 0.98, corrected=False)
+    found = Registration(0.0123, -0.5, 0.98, corrected=False, moves_pan=True)
     lines = said(tmp_path, PAN.coarser(4), found=found, sensor="quickbird").lines()
     text = "\n".join(lines)
     assert all(len(line) > 16 and line[15] == " " for line in lines)
     assert "full scale       2047 counts as 1 (sensor quickbird)" in text
-    assert "misregistration  the images lie +0.01 rows, -0.50 columns (MS pixels) from where the files say" in text
-    assert "confidence 0.98; not corrected; --align does" in text
+    assert "misregistration  MS lies +0.01 rows, -0.50 columns (MS pixels) from where the files say" in text
+    assert "(confidence 0.98); universal and adapters move PAN there" in text
+    assert "--align moves MS to PAN" in text
     assert "64 x 64, 1 band(s), uint16, no-data not stated" in text
     (line,) = [line for line in said(tmp_path, PAN.coarser(4)).lines() if line.startswith("misregistration")]
     assert line.endswith("could not be measured")

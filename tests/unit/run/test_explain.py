@@ -28,6 +28,7 @@ from panloom.run.evaluate import Score
 from panloom.run.explain import NUMBERS, PAGE, check_explain, explain
 from panloom.run.fuse import fuse
 from panloom.run.fuse import whole as fused
+from panloom.run.page import explanation_page
 from panloom.run.resolve import resolve
 from panloom.scene import array_scene
 from panloom.types import Window
@@ -302,7 +303,14 @@ def test_pixels_and_map():
 def test_a_column_is_told_once(explained):
     page = Page((explained[1] / PAGE).read_text(encoding="utf-8"))
     assert page.text.count("L=2047") == 2  # in each form of reduced resolution
-    assert "L2047" not in page.text
+
+
+def test_whether_pan_was_moved_is_told(explained):
+    done, _ = explained
+    pages = [replace(done, fit={**done.fit, "offset": offset}) for offset in ((0.31, -0.2), (0.0, 0.0))]
+    words = [Page(explanation_page(page)).text for page in pages]
+    assert "PAN was moved to where MS lies, +0.31 rows, -0.20 columns (PAN pixels) away" in words[0]
+    assert "PAN was not moved" in words[1]
 
 
 def test_conclusions_are_a_list(explained):
@@ -421,7 +429,13 @@ def test_without_errors_nothing_is_concluded():
 
 
 def test_the_verdict_names_what_is_used():
-    assert "70 % of the error" in verdict(REPORT, "n+refit")
+    said = verdict(REPORT, "n+refit")
+    # The share as the gate is set, once in the sentence and in no other unit.
+    assert "leaves 0.700 of the error that the network, in the values of its training data, has" in said
+    assert "the gate lets 0.9 or less pass" in said
+    assert "%" not in said
+    for one in (REPORT, replace(REPORT, renormalised=False)):
+        assert "is is" not in verdict(one, "n+refit")
     frozen = replace(REPORT, decision="frozen", reason="because", validated=None)
     assert verdict(frozen, "n+refit").endswith("in the values of its training data: because.")
     assert verdict(None, "n+project").startswith("The output is that of n+project")

@@ -10,8 +10,9 @@ import torch
 from eval_tools import noisy, pair
 
 from panloom import networks, sensors, weights
-from panloom.errors import PanloomWarning
-from panloom.run._fits import beyond_training, fit_in_words, fit_of
+from panloom.errors import MethodError, PanloomWarning
+from panloom.run import _fits
+from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
 from panloom.run.evaluate import Evaluation, Score, evaluate
 from panloom.run.fuse import fuse
 from panloom.run.resolve import resolve
@@ -48,6 +49,18 @@ def a_scene(ratio: int = 4, sensor: str = "quickbird", size: int = 16):
 
 def said(method: str, scene) -> tuple[list[str], list[str]]:
     return beyond_training(resolve(method), method, scene)
+
+
+def test_a_wrong_ratio_names_what_works(monkeypatch):
+    name, scene = keep("fusionnet", ratios=(4,)), a_scene(3)
+    with pytest.raises(MethodError, match=r"works at ratio 4, and this scene has ratio 3; mtf-glp-cbd works at any$"):
+        check_fits(resolve(name), name, scene)
+    keep("universal", {"width": 8, "depth": 0, "maps": 8}, ratios=(2, 3, 4))
+    monkeypatch.setattr(_fits, "DEFAULT", "universal.x")
+    with pytest.raises(MethodError, match=r"the network universal\.x works at ratio 2 to 4, mtf-glp-cbd works at any$"):
+        check_fits(resolve(name), name, scene)
+    with pytest.raises(MethodError, match=r"this scene has ratio 9; mtf-glp-cbd works at any$"):
+        check_fits(resolve("universal.x"), "universal.x", a_scene(9))
 
 
 # --- what a card did not foresee ------------------------------------------------------------------------------

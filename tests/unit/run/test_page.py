@@ -384,6 +384,19 @@ def test_a_small_image_is_shown_whole(shape):
 # ---- tables --------------------------------------------------------------------------------------------
 
 
+def test_one_index_has_one_column_and_two_have_one_spelling():
+    def heads(full_scale: float) -> list[str]:
+        named = ("ergas", "ssim-full-scale", "ssim")
+        labels = {name: metrics.get(name).title(ratio=4, full_scale=full_scale) for name in named}
+        scores = [scored("gsa", ssim=0.9, **{"ssim-full-scale": 0.9})]
+        table = score_table(evaluated(scores, labels={"wald-physical": labels}), "wald-physical")
+        assert all(len(row.cells) == len(table.columns) for row in table.rows)
+        return [column.label for column in table.columns if "SSIM" in column.label]
+
+    assert heads(2047) == ["SSIM[L=2047,valid]"]
+    assert heads(255) == ["SSIM[L=255,valid]", "SSIM[L=2047,valid]"]
+
+
 def test_scores_stand_best_first_and_failures_last(both):
     table = score_table(both, "wald-physical")
     assert [row.head for row in table.rows] == ["gsa", "exp", "pracs"]

@@ -86,7 +86,7 @@ def test_an_unknown_instrument_has_swir_too_if_the_file_says_so(tmp_path):
     assert [(band.name, band.role) for band in passed] == [("swir1", "swir"), ("swir2", "swir"), ("tirs1", "thermal")]
     assert all(band.placeholder for band in passed)
     # That they are passed through is as it should be: nothing to warn of.
-    assert [fact.split(",")[0] for fact in opened.identity.facts] == ["not sharpened"]
+    assert [fact.split(",")[0] for fact in opened.identity.facts] == ["without detail of PAN"]
     assert "swir1 (swir)" in opened.identity.facts[0]
     assert not any("passed through" in note for note in scene.notes)
 
@@ -141,8 +141,10 @@ def unplaced(identity: Identity) -> list[str]:
 
 def test_more_than_four_bands_known_by_position_may_hold_swir_or_thermal_ones():
     ms = raster(descriptions=LANDSAT)
-    (said,) = unplaced(named(ms, sensor=None))
-    assert all(word in said for word in ("band1, band2", "band9", "--sensor", "--bands", "--sharpen"))
+    (said,) = named(ms, sensor=None).notes
+    assert all(word in said for word in ("sensor not recognised", "band1, band2", "band9", "--sensor landsat-8"))
+    (said,) = named(raster(("undefined",) * 6), sensor=None).notes
+    assert all(word in said for word in ("sensor not recognised", "band6", "--sensor", "--bands", "--sharpen"))
     assert unplaced(named(ms, sensor="worldview-3"))
     assert unplaced(named(raster(("red", "green", "blue", "gray", "undefined"))))[0].startswith(
         "nothing tells what band4, band5 are"
@@ -160,7 +162,7 @@ def test_nothing_is_said_about_bands_where_enough_is_known():
 
 def test_made_up_wavelengths_are_not_held_against_pan():
     def said(ms: Raster) -> bool:
-        return any("does not cover them" in note for note in named(ms, sensor="landsat-8").notes)
+        return any("does not cover" in note for note in named(ms, sensor="landsat-8").notes)
 
     assert not said(raster(("undefined",) * 5))
     assert said(raster(descriptions=LANDSAT))
