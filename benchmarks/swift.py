@@ -58,6 +58,9 @@ def target(given: argparse.Namespace) -> Instrument:
         for band in known.sensor.bands
     )
     sensor = replace(known.sensor, bands=bands)
+    if given.steady:
+        pan = (sensor.pan.mtf_nyquist, sensor.pan.mtf_nyquist, 1.0)
+        known = replace(known, shift=(0.0, 0.0), gamma=1.0, haze=0.0, odd=0.0, pan_gain=pan)
     return replace(known, sensor=sensor, ratios=((sensor.ratio, 1.0, given.size),), batch=1, level=given.level)
 
 
@@ -196,7 +199,8 @@ def protocol(given: argparse.Namespace, known: Instrument) -> str:
     rates = ", ".join(f"{rate:g}" for rate in given.rates)
     return (
         f"Source {given.weights}; target a virtual {given.sensor}, band centres {given.drift:+g} nm, MTF gains times "
-        f"{given.gain:g}, level {given.level:g}, {len(sensor.bands)} bands, ratio {sensor.ratio}. {given.patches} "
+        f"{given.gain:g}, level {given.level:g}, {len(sensor.bands)} bands, ratio {sensor.ratio}"
+        f"{', one and the same instrument for all patches' if given.steady else ''}. {given.patches} "
         f"training patches of {given.size} x {given.size} pixels from training imagery, {given.held} held-out from "
         f"validation imagery; geometric means, {CUT} border pixels left out. Loss {given.loss}, batches of "
         f"{given.batch}; all patches: {given.epochs} epochs at most, rates {rates}; few: rate {given.lr:g}, "
@@ -213,6 +217,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--drift", type=float, default=0.0, help="nm that its band centres move")
     parser.add_argument("--gain", type=float, default=1.0, help="factor of its MTF gains")
     parser.add_argument("--level", type=float, default=0.15, help="mean of its bands, in full scales")
+    parser.add_argument("--steady", action="store_true", help="one and the same instrument for all patches")
     parser.add_argument("--patches", type=int, default=2000, help="to train on")
     parser.add_argument("--held", type=int, default=200, help="patches to score on")
     parser.add_argument("--size", type=int, default=64, help="pixels along a side of a patch")
