@@ -36,10 +36,10 @@ from panloom.compute import Policy
 from panloom.data.pairs import Recorded, find_pairs, read_pair
 from panloom.errors import OptionError
 from panloom.networks.universal import Universal
-from panloom.optics.alignment import NOWHERE, Offset, aligned, with_pan
+from panloom.optics.alignment import Moved, aligned, with_pan
 from panloom.optics.moments import Moments
 from panloom.optics.octaves import in_finest_octave, unexplained
-from panloom.pair import Fuser, Pair, Reduced, SceneLike
+from panloom.pair import Pair, Reduced, SceneLike
 from panloom.run.evaluate import Judge, evaluate
 from panloom.run.fuse import whole
 from panloom.run.protocol import CHOICES, Problem, at_ratio, problems
@@ -104,33 +104,6 @@ class Plain:
         assert look is not None  # `prepare` made it
         residual = torch.einsum("nfhw,f->nhw", self.network.features(pair), self.network.weights)
         return pair.exp + look.to(pair.exp).std * residual.unflatten(0, pair.ms.shape[:2])
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A method that sees PAN where MS lies: only for the tables.
-
-    Attributes:
-        method: any.
-        offset: of the scene.
-    """
-
-    method: Fuser
-    offset: Offset = NOWHERE
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the method, on a whole image."""
-        return replace(self.method.traits, tiling="whole")
-
-    def prepare(self, scene: SceneLike, rng: Generator) -> Moved:
-        """For a scene."""
-        moved = aligned(scene)
-        return Moved(self.method.prepare(moved, rng), moved.offset)
-
-    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
-        """The fused image."""
-        return self.method(with_pan(pair, self.offset))
 
 
 def moved_shelf(problem: Problem) -> dict[str, float]:

@@ -21,8 +21,8 @@ from torch import Generator, Tensor
 
 from panloom.optics.physical import interpolate, replicate
 from panloom.optics.registration import MIN_CONFIDENCE, measure
-from panloom.pair import Pair, Reduced, SceneLike
-from panloom.types import Grid, Sensor, Tile, Window
+from panloom.pair import Fuser, Pair, Reduced, SceneLike
+from panloom.types import Grid, Sensor, Tile, Traits, Window
 
 #: (row, col) in PAN pixels: where MS looks beside the place that the phase says.
 Offset = tuple[float, float]
@@ -79,6 +79,36 @@ class Aligned:
     def sample(self, n: int, size: int, rng: Generator) -> Iterator[Pair]:
         """Up to `n` pairs of `size` x `size` MS pixels."""
         return (with_pan(pair, self.offset) for pair in self.scene.sample(n, size, rng))
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A method that does not move PAN itself and sees it where MS lies; see `panloom.pair.Fuser`.
+
+    Attributes:
+        method: what fuses.
+        offset: of the scene that `prepare` saw.
+        ratio: of that scene.
+    """
+
+    method: Fuser
+    offset: Offset = NOWHERE
+    ratio: int = 4
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the method, with what moving PAN looks at."""
+        own = self.method.traits
+        return replace(own, halo=own.halo + halo(self.offset, self.ratio))
+
+    def prepare(self, scene: SceneLike, rng: Generator) -> Moved:
+        """For a scene."""
+        scene = aligned(scene)
+        return Moved(self.method.prepare(scene, rng), scene.offset, scene.grid.ratio)
+
+    def __call__(self, pair: Pair) -> Float[Tensor, "b C H W"]:
+        """The fused tile."""
+        return self.method(with_pan(pair, self.offset))
 
 
 def aligned(scene: SceneLike) -> Aligned:

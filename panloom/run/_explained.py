@@ -18,6 +18,7 @@ from panloom.data.pairs import Recorded
 from panloom.data.scenes import recorded
 from panloom.errors import MethodError, OptionError
 from panloom.networks import Network, SourceStatistics
+from panloom.optics.alignment import Moved
 from panloom.pair import Fuser
 from panloom.run._conclusions import Role, conclusions, used_role, verdict
 from panloom.run._fits import beyond_training, check_fits, fit_of
@@ -258,7 +259,9 @@ def _contenders(method: str, fuser: Fuser, network: Network, ready: Fuser, scene
     plain, report = method[: method.rindex("+")], fit_of(ready)
     # What is never used need not be learned in full.
     ungated, frozen = _with(fuser, gate=OPEN), _with(fuser, gate=0.0, steps=0, epochs=1, renormalise="always")
-    todo: list[tuple[Role, str, Fuser]] = [("exp", "exp", resolve("exp")), ("network", plain, network)]
+    # What adapters do first, moving PAN to where MS lies, is not to be taken for a merit of the fit.
+    before = Moved(network)
+    todo: list[tuple[Role, str, Fuser]] = [("exp", "exp", resolve("exp")), ("network", plain, before)]
     if report is not None and (report.renormalised or report.bridged is not None):
         todo.append(("bridged", f"{plain}, renormalised", frozen))
     todo.append(("fitted", method, ungated))

@@ -14,6 +14,7 @@ from panloom import adapt, weights
 from panloom._version import __version__
 from panloom.compute import processor_name, processors, workers
 from panloom.errors import MethodError, OptionError, OutputError, SceneError
+from panloom.optics.alignment import aligned
 from panloom.pair import Fuser, SceneLike
 from panloom.run._fits import beyond_training, check_fits, fit_in_words, fit_of
 from panloom.run._offset import moved_in_words
@@ -304,13 +305,13 @@ def _kinds(opened: Opened) -> tuple[object, ...]:
 
 
 def _together(scenes: Sequence[Opened]) -> SceneLike:
-    """The scenes as one, in the units of the first."""
+    """The scenes as one, in the units of the first; of several each has its own offset between PAN and MS corrected."""
     first, *others = (opened.scene for opened in scenes)
     if not others:
         return first
     full = first.units.full_scale
     scaled = [o if o.units.full_scale == full else Scaled(o, o.units.full_scale / full) for o in others]
-    return Several((first, *scaled))
+    return Several(tuple(aligned(scene) for scene in (first, *scaled)))
 
 
 def _card(target: _Target, ready: adapt.Keeper, whole: SceneLike, scenes: Sequence[Opened]) -> weights.Card:

@@ -20,7 +20,7 @@ class Registration:
     Attributes:
         row: rows.
         col: columns.
-        confidence: 0 to 1; below 0.5 the numbers mean little.
+        confidence: 0 to 1; below 0.3 the numbers mean nothing.
         corrected: the offset was corrected inside the interpolation: MS was placed there.
         moves_pan: it is left as it is, and one by which `universal` and adapters move PAN.
     """

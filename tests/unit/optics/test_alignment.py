@@ -10,8 +10,9 @@ import torch
 
 from panloom.data import procedural
 from panloom.optics import alignment
-from panloom.optics.alignment import NEGLIGIBLE, NOWHERE, REACH, Aligned, aligned, moved, offset, windows
+from panloom.optics.alignment import NEGLIGIBLE, NOWHERE, REACH, Aligned, Moved, aligned, moved, offset, windows
 from panloom.pair import Pair, SceneLike
+from panloom.run.resolve import resolve
 from panloom.scene import Scene, array_scene
 from panloom.types import Tile, Window
 
@@ -108,6 +109,17 @@ def test_all_ways_into_an_aligned_scene_see_the_same_pan():
     (low,), (before,) = list(brought.survey()), list(of.survey())
     torch.testing.assert_close(low.pan, moved(before.pan, (0.1, -0.075)))
     assert torch.equal(low.ms, before.ms)
+
+
+def test_a_method_that_does_not_move_pan_can_be_shown_a_moved_one():
+    of = scene((0.4, -0.3), side=256)
+    brought, rng = aligned(of), torch.Generator()
+    method = resolve("gsa")
+    ready = Moved(method).prepare(of, rng)
+    expected = method.prepare(brought, rng)(whole(brought))
+    torch.testing.assert_close(ready(whole(of)), expected)
+    assert ready.traits.halo == method.traits.halo + brought.halo
+    assert not torch.allclose(method.prepare(of, rng)(whole(of)), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(

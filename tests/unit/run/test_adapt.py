@@ -14,12 +14,13 @@ from click.testing import CliRunner
 
 from panloom import networks, weights
 from panloom.cli import main
-from panloom.data import georeference, make
+from panloom.data import georeference, make, procedural
 from panloom.errors import MethodError, OptionError, OutputError, PanloomError, PanloomWarning, SceneError, WeightsError
 from panloom.networks import SourceStatistics
+from panloom.optics.alignment import aligned, offset
 from panloom.run._scenes import FEWEST, Several
 from panloom.run._units import Scaled
-from panloom.run.adapt import adapt_to
+from panloom.run.adapt import _together, adapt_to
 from panloom.run.evaluate import evaluate
 from panloom.run.fuse import fuse
 from panloom.run.reading import Reading
@@ -323,6 +324,25 @@ def test_several_scenes_are_one_with_no_data_between(tmp_path):
     assert len(list(both.survey())) == sum(len(list(scene.survey())) for scene in scenes)
     for scene in scenes:
         scene.close()
+
+
+def test_each_of_several_scenes_has_its_own_offset_corrected(tmp_path):
+    opened = []
+    for k, beside in enumerate([(0.8, -1.6), (-0.8, 1.6)]):
+        recording = procedural.Recording(ratio=4, misregistration=beside)
+        made = make(512, 512, sensor="quickbird", wedge=False, seed=k, recording=recording)
+        place = georeference(made)
+        save(tmp_path / f"{k}_pan.tif", made.pan[None], crs=place.crs, transform=place.pan)
+        save(tmp_path / f"{k}_ms.tif", made.ms, crs=place.crs, transform=place.ms)
+        opened.append(open_scene(*(str(tmp_path / f"{k}_{kind}.tif") for kind in ("pan", "ms")), sensor="quickbird"))
+    together = _together(opened)
+    pairs = list(together.sample(2, 96, torch.Generator().manual_seed(0)))
+    assert len({pair.origin[0] >= together.grid.height // 2 for pair in pairs}) == 2
+    for pair in pairs:
+        assert np.hypot(*offset([pair], 4)) < 0.2
+    for one in opened:
+        assert np.hypot(*aligned(one.scene).offset) > 1.5
+        one.scene.close()
 
 
 def test_a_card_of_adapted_weights_is_checked(pair, tmp_path):
