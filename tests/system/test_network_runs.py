@@ -78,7 +78,7 @@ def test_the_run_says_what_it_will_do(many, tmp_path, monkeypatch):
     monkeypatch.setattr(_tune, "has_bfloat16", lambda _device: False)
     report = run(many, tmp_path / "out.tif", say=said.append, threads=2)
     (text,) = said
-    assert text.startswith("float32, ")
+    assert text.startswith("about ")
     assert " s on cpu with 2 threads, after " in text
     assert text.endswith(" s of preparation")
     assert any("the network ran in float32" in note for note in report.notes)

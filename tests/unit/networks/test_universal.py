@@ -334,7 +334,7 @@ def test_trained_weights_lose_little_by_an_offset():
 
 
 def test_tiles_of_a_displaced_scene_are_parts_of_the_whole(net):
-    of, _ = displaced((-0.5, 0.6))
+    of, _ = displaced((-3.5, 1.5))
     ready, pair = net.prepare(of, torch.Generator().manual_seed(0)), read(of)
     assert isinstance(ready, Universal)
     assert ready.offset != NOWHERE
