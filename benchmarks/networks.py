@@ -36,7 +36,7 @@ from panloom.compute import Policy
 from panloom.data.pairs import Recorded, find_pairs, read_pair
 from panloom.errors import OptionError
 from panloom.networks.universal import Universal
-from panloom.optics.alignment import Moved, aligned, with_pan
+from panloom.optics.alignment import Moved, aligned
 from panloom.optics.moments import Moments
 from panloom.optics.octaves import in_finest_octave, unexplained
 from panloom.pair import Pair, Reduced, SceneLike
@@ -121,9 +121,7 @@ def moved_shelf(problem: Problem) -> dict[str, float]:
 def noise(problem: Problem) -> dict[str, float]:
     """ERGAS of what neither PAN nor the other bands explain of the truth in its finest octave, taken for white."""
     cells = Window(0, 0, *problem.scene.grid.cells)
-    pair = with_pan(
-        problem.scene.read(Tile(0, cells.scaled(problem.scene.grid.ratio), cells)), aligned(problem.scene).offset
-    )
+    pair = aligned(problem.scene).read(Tile(0, cells.scaled(problem.scene.grid.ratio), cells))
     assert problem.truth is not None
     assert problem.truth_valid is not None
     inner = (..., *(slice(problem.cut, -problem.cut or None),) * 2)

@@ -156,11 +156,6 @@ def halves(equations: Sequence[Equations], scaling: Scaling) -> tuple[Products, 
     return added(made[:count]), added(made[count:])
 
 
-def wald_folds(made: Sequence[tuple[Lowered, Tensor, Tensor]], scaling: Scaling) -> tuple[Products, Products]:
-    """`halves` of tiles that were degraded once more, with their columns and frozen outputs."""
-    return halves([Equations(x, low.truth - image, low.pair.valid[0, 0]) for low, x, image in made], scaling)
-
-
 def added(products: Sequence[Products]) -> Products:
     """Their sum, in their order."""
     return sum(products[1:], products[0])

@@ -303,7 +303,8 @@ def compared(base: Base, low: Sequence[Lowered], variance: Float[Tensor, " C"]) 
     Raises:
         NoFitError: one of them is no number.
     """
-    parts = [(told, one) for told in (base.direct.quick.below(low), base.quick.below(low)) for one in low]
+    quick = base.quick
+    parts = [(told, one) for told in (quick.direct.below(low), quick.below(low)) for one in low]
     errors = together(lambda part: part[1].squared(part[0].fused(part[1].pair), variance), parts)
     before, after = (sum(half) for half in (errors[: len(low)], errors[len(low) :]))
     ratio = (after / max(before, TINY)) ** 0.5

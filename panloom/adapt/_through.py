@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from panloom.adapt._base import Base
-from panloom.adapt._equations import Columns, Scaling, seen_through, wald_folds
+from panloom.adapt._equations import Columns, Equations, Scaling, halves, seen_through
 from panloom.adapt._fit import CONSTANT, RIDGES
 from panloom.adapt._frame import FEWEST, Known, NoFitError, look
 from panloom.adapt._ridge import Products, solve, validate
@@ -104,7 +104,7 @@ def _solution(
     assert made is not None
     count = made.shape[1]
     scaling = Scaling.of(made[:, :, low.pair.valid[0, 0]], count)
-    folds = wald_folds([(low, made, base.image(made, low.pair))], scaling)
+    folds = halves([Equations(made, low.truth - base.image(made, low.pair), low.pair.valid[0, 0])], scaling)
     if min(fold.count for fold in folds) < FEWEST:
         raise NoFitError(f"a half has less than {FEWEST} pixels")
     # Small systems in float64 are the processor's work, wherever the layers run.

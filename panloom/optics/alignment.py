@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from panloom.optics.physical import interpolate, replicate
-from panloom.optics.registration import MIN_CONFIDENCE, measure
+from panloom.optics.registration import MIN_CONFIDENCE, Shift, measure
 from panloom.pair import Fuser, Pair, Reduced, SceneLike
 from panloom.types import Grid, Sensor, Tile, Traits, Window
 
@@ -126,14 +126,18 @@ def windows(scene: SceneLike) -> Iterator[Pair]:
 
 
 def offset(pairs: Iterable[Pair], ratio: int) -> Offset:
-    """Where MS looks beside the place that the phase says.
+    """Where MS looks beside the place that the phase says; see `believed`."""
+    with torch.no_grad():
+        return believed(measure(pairs), ratio)
+
+
+def believed(shift: Shift, ratio: int) -> Offset:
+    """What of a measured shift is corrected.
 
     Returns:
         NOWHERE where no offset can be believed, where it is negligible or within its own error, and where it is larger
         than an MS pixel: that is no inaccuracy of two grids but a wrong georeference.
     """
-    with torch.no_grad():
-        shift = measure(pairs)
     row, col = ratio * shift.row, ratio * shift.col
     sure, least = shift.confidence >= MIN_CONFIDENCE, max(NEGLIGIBLE, ratio * shift.spread)
     return (row, col) if sure and least <= math.hypot(row, col) <= ratio else NOWHERE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields, is_dataclass
 
-from panloom.optics.alignment import NEGLIGIBLE, NOWHERE, Offset
+from panloom.optics.alignment import NEGLIGIBLE, NOWHERE, Offset, believed
 from panloom.optics.registration import Shift
 from panloom.run.report import Registration
 
@@ -23,9 +23,8 @@ def registration(shift: Shift, ratio: int, *, align: bool) -> Registration:
         align: it was corrected.
     """
     row, col, confidence = (round(number, 3) for number in (shift.row, shift.col, shift.confidence))
-    # As `panloom.optics.alignment.offset` decides.
-    moves = max(NEGLIGIBLE / ratio, shift.spread) <= shift.distance <= 1
-    return Registration(row, col, confidence, align, moves_pan=moves and not align)
+    moves = not align and believed(shift, ratio) != NOWHERE
+    return Registration(row, col, confidence, align, moves_pan=moves)
 
 
 def remedy(found: Registration) -> str:

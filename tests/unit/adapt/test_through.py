@@ -9,7 +9,7 @@ import torch
 
 from panloom import networks, sensors
 from panloom.adapt import _through
-from panloom.adapt._equations import Scaling, wald_folds
+from panloom.adapt._equations import Equations, Scaling, halves
 from panloom.adapt._fit import fit
 from panloom.adapt._ridge import solve
 from panloom.adapt._sample import Lowered
@@ -190,7 +190,7 @@ def test_slopes_of_the_solution_are_those_of_differences():
 
     def weights(columns: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         scaling = Scaling.of(columns.flatten(2), 2)
-        first, second = wald_folds([(low, columns, image)], scaling)
+        first, second = halves([Equations(columns, low.truth - image, low.pair.valid[0, 0])], scaling)
         mean = (first + second).mean
         found = solve(mean[:, :3, :3], mean[:, :3, 3], ridge)
         assert found is not None
